@@ -1,0 +1,304 @@
+"""`Function`: an operation whose backward is written by hand, in Tensor operations or in plain arithmetic.
+
+One node stands for the call; where there are several outputs, each has a small node of its own that leads to it, and
+the call's cotangent is the collection of theirs. Read `hooks.py` next.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from ..core import Leaf, Node, Tensor, wrap
+from ..errors import DtypeError, GraphError, InplaceError, ShapeError
+from ..memory import CLOCK, check_saved, stamp
+from ..mode import MODE
+
+
+class Context:
+    """What `forward` leaves for `backward`: saved tensors, which inputs need a gradient, and any attribute."""
+
+    needs_input_grad: tuple[bool, ...]
+
+    def __init__(self) -> None:
+        self._saved: list[tuple[Any, Any]] = []
+        self._made = CLOCK[0]
+        self._freed = False
+        self._outputs: dict[int, int] = {}
+        self._node: Any = None
+        self._constant: set[int] = set()
+        self._dirty: set[int] = set()
+        self._materialize = True
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep input or output tensors (or None); in backward they are `ctx.saved_tensors`."""
+        bad = [type(x).__name__ for x in tensors if not (x is None or isinstance(x, Tensor))]
+        if bad:
+            raise DtypeError(f"save_for_backward: tensors are expected, got {bad}; keep other things as `ctx.name = value`")
+        self._saved = [(x, x.array if x is not None else None) for x in tensors]
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The tensors given to `save_for_backward`, unchanged since."""
+        if self._freed:
+            raise GraphError(
+                "backward a second time: this Function's saved tensors were freed by the first pass; pass `retain_graph=True`"
+            )
+        check_saved(tuple(array for _, array in self._saved), self._made, "saved tensor of a Function")
+        return tuple(self._redressed(x) for x, _ in self._saved)
+
+    def _redressed(self, tensor: Any) -> Any:
+        """An output that was saved is the output as the graph knows it."""
+        index = self._outputs.get(id(tensor))
+        return tensor if index is None or self._node is None else wrap(tensor.array, self._node_of(index))
+
+    def _node_of(self, index: int) -> Any:
+        return self._node if self._node.shape is not None else _output_node(self._node, index, self._saved_like(index))
+
+    def _saved_like(self, index: int) -> Any:
+        return next(x.array for x, _ in self._saved if x is not None and self._outputs.get(id(x)) == index)
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        """These outputs get no graph."""
+        self._constant.update(map(id, tensors))
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        """These inputs were changed in place by `forward` and are returned by it."""
+        self._dirty.update(map(id, tensors))
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether an output that nobody used gets zeros (the default) or None as its gradient."""
+        self._materialize = bool(value)
+
+
+class Parts:
+    """The cotangents of a joint node's outputs, as they arrive; it has neither shape nor dtype."""
+
+    shape = dtype = None
+    base = True  # never owned by the engine
+
+    def __init__(self, parts: dict[int, Any]) -> None:
+        self.parts = parts
+
+    def __add__(self, other: Parts) -> Parts:
+        both = dict(self.parts)
+        for index, g in other.parts.items():
+            both[index] = both[index] + g if index in both else g
+        return Parts(both)
+
+
+class _PickOp:
+    name = "output"
+
+    def __init__(self, index: int) -> None:
+        self.rules = (lambda g: Parts({index: g}),)
+        self.roles = ((),)
+
+
+def _output_node(joint: Node, index: int, array: Any) -> Node:
+    op = _PickOp(index)
+    op.name = joint.op.name
+    return Node(op, ((joint, 0, ()),), array.shape, array.dtype)
+
+
+class _FunctionOp:
+    """The op of one call. Its rule for input i is the i-th result of the user's backward, which runs once a pass."""
+
+    def __init__(self, user: Any, ctx: Context, count: int, outputs: list[tuple[Any, Any]]) -> None:
+        self.name: str = user.__name__
+        self.user, self.ctx, self.count, self.outputs = user, ctx, count, outputs
+        self.shapes: dict[int, Any] = {}  # of the inputs that need a gradient
+        self.last: tuple[Any, Any] = (None, None)
+
+    @property
+    def rules(self) -> _FunctionOp:
+        return self
+
+    @property
+    def roles(self) -> dict[int, tuple[int, ...]]:
+        return dict.fromkeys(range(self.count), ())
+
+    def __getitem__(self, index: int) -> Any:
+        return functools.partial(self.rule, index)
+
+    def rule(self, index: int, g: Any) -> Any:
+        if self.last[0] is not g:
+            self.last = (g, self.run(g.parts if isinstance(g, Parts) else {0: g}))
+        result = self.checked(self.last[1][index], index)
+        if index == max(self.shapes):
+            self.last = (None, None)
+        return result if MODE.grad else result.array[...]
+
+    def run(self, parts: dict[int, Any]) -> tuple[Any, ...]:
+        cotangents = [self.cotangent(parts.get(i), *like) for i, like in enumerate(self.outputs)]
+        results = self.user.backward(self.ctx, *cotangents)
+        results = results if isinstance(results, tuple) else (results,)
+        while len(results) > self.count and results[-1] is None:  # PyTorch lets trailing Nones pass
+            results = results[:-1]
+        if len(results) != self.count:
+            raise ShapeError(
+                f"{self.name}: backward returned {len(results)} gradients for {self.count} inputs of forward; return one "
+                "for each, None where there is none"
+            )
+        return results
+
+    def cotangent(self, g: Any, shape: Any, dtype: Any) -> Any:
+        if g is None:
+            return wrap(np.zeros(shape, dtype)) if self.ctx._materialize else None
+        return g if isinstance(g, Tensor) else wrap(g)
+
+    def checked(self, result: Any, index: int) -> Any:
+        shape, dtype = self.shapes[index]
+        if result is None:
+            return wrap(np.zeros(shape, dtype))
+        if isinstance(result, np.ndarray | float | int):
+            result = wrap(np.asarray(result, dtype=dtype))
+        if not isinstance(result, Tensor):
+            raise DtypeError(
+                f"{self.name}: backward returned {type(result).__name__} for input {index}; a Tensor or None is expected"
+            )
+        lead = result.array.ndim - len(shape)
+        if lead < 0 or any(n not in (1, m) for n, m in zip(shape, result.array.shape[lead:], strict=True)):
+            raise ShapeError(
+                f"{self.name}: backward returned a gradient of shape {result.array.shape} for input {index}, which has "
+                f"shape {shape}; a gradient has the shape of its input"
+            )
+        return result
+
+
+class Function:
+    """An operation with a hand-written backward: subclass it, write two static methods, call `apply`.
+
+    `forward(ctx, *inputs)` computes on tensors, unrecorded; `backward(ctx, *cotangents)` returns a gradient for each input of
+    forward (None where there is none). Written in Tensor operations, backward can itself be differentiated.
+    Alternatively `forward(*inputs)` with a separate `setup_context(ctx, inputs, output)`.
+
+    Raises ShapeError if backward returns the wrong number of gradients or a wrong shape.
+
+    >>> import tinygrad_bp as tg
+    >>> class Cube(tg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return g * 3 * x**2
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad
+    tensor(12.)
+    """
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs."""
+        raise GraphError("a Function needs a static method `forward(ctx, *inputs)`")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Save what backward needs, where forward has no ctx."""
+        raise GraphError("a Function whose forward takes no ctx needs `setup_context(ctx, inputs, output)`")
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        """Return a gradient for each input of forward."""
+        raise GraphError("a Function needs a static method `backward(ctx, *cotangents)`")
+
+    @classmethod
+    def apply(cls, *inputs: Any, **kwargs: Any) -> Any:
+        """Run forward and record the call."""
+        ctx = Context()
+        record = MODE.grad and any(isinstance(x, Tensor) and x.node is not None for x in inputs)
+        ctx.needs_input_grad = tuple(record and isinstance(x, Tensor) and x.node is not None for x in inputs)
+        before, MODE.grad = MODE.grad, False
+        parents = [x.node if isinstance(x, Tensor) else None for x in inputs]
+        try:
+            if cls.setup_context is not Function.setup_context:
+                outputs = cls.forward(*inputs, **kwargs)
+                cls.setup_context(ctx, inputs, outputs)
+            else:
+                outputs = cls.forward(ctx, *inputs, **kwargs)
+        finally:
+            MODE.grad = before
+        several = isinstance(outputs, tuple | list)
+        listed = list(outputs) if several else [outputs]
+        wrong = [type(y).__name__ for y in listed if not (isinstance(y, Tensor) or (several and y is None))]
+        if wrong or not listed:
+            raise DtypeError(f"{cls.__name__}: forward must return a Tensor or a tuple of Tensors, got {wrong}")
+        finished = _finish(cls, ctx, inputs, parents, listed, record)
+        return tuple(finished) if several else finished[0]
+
+
+def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[Any], record: bool) -> list[Any]:
+    """The outputs with their nodes. An input returned as it is becomes a new tensor; a dirty one keeps its identity."""
+    given = {id(x) for x in inputs if isinstance(x, Tensor)}
+    for y in outputs:
+        if id(y) in ctx._dirty and y is not None:
+            if record and isinstance(y.node, Leaf):
+                raise InplaceError(f"{cls.__name__}: a leaf that requires a gradient was changed in place by forward")
+            stamp(y.array, cls.__name__)
+    if not record:
+        return [wrap(y.array) if id(y) in given and id(y) not in ctx._dirty else y for y in outputs]
+    single = len(outputs) == 1
+    shape, dtype = (outputs[0].array.shape, outputs[0].array.dtype) if single else (None, None)
+    edges = tuple((node, i, ()) for i, node in enumerate(parents) if node is not None)
+    likes = [(y.array.shape, y.array.dtype) if y is not None else ((), np.float32) for y in outputs]
+    op = _FunctionOp(cls, ctx, len(inputs), likes)
+    op.shapes = {i: (inputs[i].array.shape, inputs[i].array.dtype) for _, i, _ in edges}
+    node = Node(op, edges, shape, dtype)
+    ctx._made = CLOCK[0]
+    ctx._outputs = {id(y): i for i, y in enumerate(outputs) if y is not None and id(y) not in given}
+    ctx._node = node
+    finished: list[Any] = []
+    for i, y in enumerate(outputs):
+        if y is None or id(y) in ctx._constant or y.array.dtype.kind not in "fc":
+            finished.append(y)
+            continue
+        new = y if id(y) in ctx._dirty else wrap(y.array)
+        new.node = node if single else _output_node(node, i, y.array)
+        finished.append(new)
+    return finished
+
+
+def once_differentiable(backward: Any) -> Any:
+    """Decorate a backward written outside the graph: a second derivative through it raises instead of being wrong.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.autograd.function.once_differentiable(lambda ctx, g: g).__name__
+    '<lambda>'
+    """
+
+    @functools.wraps(backward)
+    def wrapped(ctx: Any, *cotangents: Any) -> Any:
+        recording = MODE.grad
+        before, MODE.grad = MODE.grad, False
+        try:
+            plain = [g.detach() if isinstance(g, Tensor) else g for g in cotangents]
+            results = backward(ctx, *plain)
+        finally:
+            MODE.grad = before
+        if not recording:
+            return results
+        listed = results if isinstance(results, tuple) else (results,)
+        return tuple(_Refuse.apply(r, *cotangents) if isinstance(r, Tensor) else r for r in listed)
+
+    return wrapped
+
+
+class _Refuse(Function):
+    """A value that depends on the cotangents in a way nobody can differentiate."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Any, *cotangents: Any) -> Any:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        raise GraphError(
+            "a second derivative through a backward that is marked once_differentiable; write the backward in Tensor "
+            "operations and take the mark away"
+        )

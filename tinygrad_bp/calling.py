@@ -1,0 +1,286 @@
+"""From a declaration to a function: take the arrays out, run the forward, record a node if an input needs one.
+
+There is one way of calling, `apply`; `unary` and `binary` are the same written out for operations without parameters,
+because a small network spends its time here. Read `dialect.py` next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .core import Node, Tensor, wrap
+from .dtypes import get_default_dtype, result_type
+from .errors import AxisError, DtypeError, ShapeError, TensorError
+from .memory import REWRITTEN, check_alias
+from .mode import MODE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .declare import Op
+
+ndarray = np.ndarray
+Number = (int, float, complex)
+
+
+def operand(value: Any, op: Op) -> Any:
+    """What a non-Tensor input counts as: arrays as they are, NumPy scalars as Python numbers (weak in dtype)."""
+    if isinstance(value, Number):
+        return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, ndarray) and value.dtype.kind in "biufc":
+        return value
+    if hasattr(value, "__array_ufunc__") and not isinstance(value, ndarray):
+        return value
+    raise DtypeError(
+        f"{op.name}: expected a Tensor, an array or a number, got {type(value).__name__}"
+        f"{f' of {value.dtype}' if isinstance(value, ndarray) else ''}; make a tensor of it first: `tg.tensor(...)`"
+    )
+
+
+def unary(op: Op) -> Callable[[Any], Any]:
+    forward, pick = op.forward, op.pick[0]
+
+    def call(x: Any) -> Any:
+        array, node = (x.array, x.node) if isinstance(x, Tensor) else (operand(x, op), None)
+        if node is None:
+            return wrap(in_default_dtype(op, forward(array), (array,), ()))
+        if REWRITTEN:
+            check_alias(array, node, op.name)
+        y = forward(array)
+        if y.__class__ is not ndarray:
+            y = np.asarray(y)
+        if not MODE.grad:
+            return wrap(y)
+        return wrap(y, Node(op, ((node, 0, pick((array, y))),), y.shape, y.dtype))
+
+    return call
+
+
+def binary(op: Op) -> Callable[[Any, Any], Any]:
+    forward = op.forward
+    pick_a, pick_b = op.pick
+
+    def call(a: Any, b: Any) -> Any:
+        u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
+        v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
+        if u.__class__ is ndarray and v.__class__ is ndarray and u.dtype is not v.dtype:
+            u, v = promote((u, v))
+        try:
+            y = forward(u, v)
+        except (ValueError, TypeError) as error:
+            raise explain(op, (u, v), error) from None
+        if m is None and n is None:
+            return wrap(in_default_dtype(op, y, (u, v), ()))
+        if REWRITTEN:
+            check_operands(op, (u, v), (m, n))
+        if y.__class__ is not ndarray:
+            y = np.asarray(y)
+        if not MODE.grad:
+            return wrap(y)
+        values = (u, v, y)
+        if n is None:
+            edges: tuple[Any, ...] = ((m, 0, pick_a(values)),)
+        elif m is None:
+            edges = ((n, 1, pick_b(values)),)
+        else:
+            edges = ((m, 0, pick_a(values)), (n, 1, pick_b(values)))
+        return wrap(y, Node(op, edges, y.shape, y.dtype))
+
+    return call
+
+
+def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
+    forward = op.forward
+
+    def call(a: Any, b: Any, c: Any) -> Any:
+        u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
+        v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
+        w, o = (c.array, c.node) if isinstance(c, Tensor) else (operand(c, op), None)
+        if not (u.__class__ is v.__class__ is w.__class__ is ndarray and u.dtype is v.dtype is w.dtype):
+            u, v, w = promote((u, v, w))
+        try:
+            y = forward(u, v, w)
+        except (ValueError, TypeError) as error:
+            raise explain(op, (u, v, w), error) from None
+        return record(op, y, (u, v, w), (m, n, o), ())
+
+    return call
+
+
+def plain(op: Op) -> Callable[..., Any]:
+    """The call of an operation without parameters."""
+    return {1: unary, 2: binary, 3: ternary}[len(op.inputs)](op)
+
+
+def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
+    """The forward of `op` on Tensors, arrays or numbers, recorded; `params` are already in their final form."""
+    arrays = [t.array if isinstance(t, Tensor) else operand(t, op) for t in inputs]
+    nodes = [t.node if isinstance(t, Tensor) else None for t in inputs]
+    if len(arrays) > 1:
+        arrays = list(promote(arrays))
+    try:
+        y = op.forward(*arrays, *params)
+    except TensorError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise explain(op, arrays, error) from None
+    return record(op, y, arrays, nodes, params)
+
+
+def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: tuple[Any, ...]) -> Any:
+    """The output as a Tensor, with a node if recording is on and an input needs a gradient."""
+    for node in nodes:
+        if node is not None:
+            break
+    else:
+        return wrap(in_default_dtype(op, y, arrays, params))
+    if REWRITTEN:
+        check_operands(op, arrays, nodes)
+    if y.__class__ is not ndarray:
+        y = np.asarray(y)
+    if not MODE.grad or not op.rules:
+        return wrap(y)
+    values = (*arrays, y, *params)
+    pick = op.pick
+    edges = tuple([(node, i, pick[i](values)) for i, node in enumerate(nodes) if node is not None])
+    return wrap(y, Node(op, edges, y.shape, y.dtype))
+
+
+def check_operands(op: Op, arrays: Sequence[Any], nodes: Sequence[Any]) -> None:
+    for array, node in zip(arrays, nodes, strict=True):
+        if node is not None:
+            check_alias(array, node, op.name)
+
+
+def promote(arrays: Sequence[Any]) -> Sequence[Any]:
+    """The arrays in the dtype in which they meet; Python numbers stay weak."""
+    real = [a for a in arrays if isinstance(a, ndarray)]
+    if len(real) < 2 or all(a.dtype is real[0].dtype for a in real):
+        return arrays
+    dtype = result_type(*real)
+    return [a.astype(dtype) if isinstance(a, ndarray) and a.dtype != dtype else a for a in arrays]
+
+
+def in_default_dtype(op: Op, y: Any, arrays: Sequence[Any], params: tuple[Any, ...]) -> Any:
+    """A float result of integers has the default dtype, as in PyTorch; NumPy would make it float64 (or float16)."""
+    if y.__class__ is tuple or np.asarray(y).dtype.kind != "f":
+        return y
+    if any(isinstance(a, ndarray) and a.dtype.kind in "fc" for a in arrays):
+        return y
+    dtype = get_default_dtype()
+    return op.forward(*[a.astype(dtype) if isinstance(a, ndarray) else a for a in arrays], *params)
+
+
+def general(op: Op) -> Callable[..., Any]:
+    """The call of an operation with parameters: `front` (or the forward's own signature) puts them in order."""
+    count = len(op.inputs)
+    front = op.front
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = [x if isinstance(x, Tensor) or not isinstance(x, ndarray) else wrap(x) for x in args[:count]]
+        values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
+        params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
+        return apply(op, values[:count], params)
+
+    return call
+
+
+def fill(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
+    """Arguments in the order (inputs…, parameters…), with the declared defaults."""
+    names = (*op.inputs, *op.params)
+    if len(args) == len(names) and not kwargs:
+        return args
+    if len(args) > len(names):
+        raise DtypeError(f"{op.name}: takes {len(names)} arguments {names}, got {len(args)}")
+    values = dict(op.defaults) | dict(zip(names, args, strict=False)) | kwargs
+    unknown, missing = set(kwargs) - set(names), [name for name in names if name not in values]
+    if unknown or missing:
+        raise DtypeError(f"{op.name}: arguments are {names}; missing {missing}, unexpected {sorted(unknown)}")
+    return [values[name] for name in names]
+
+
+def reducing(op: Op) -> Callable[..., Any]:
+    """The call of a reduction: the axes become a tuple of non-negative ints, once."""
+
+    def call(x: Any, axis: Any = None, keepdims: bool = False, *params: Any, **named: Any) -> Any:
+        array, node = (x.array, x.node) if isinstance(x, Tensor) else (np.asarray(operand(x, op)), None)
+        if named or len(params) < len(op.params) - 2:
+            params = tuple(fill(op, (array, axis, keepdims, *params), named)[3:])
+        axes = normal_axes(axis, array.ndim, op.name)
+        try:
+            y = op.forward(array, axes, keepdims, *params)
+        except (ValueError, TypeError) as error:
+            raise explain(op, (array,), error) from None
+        if node is None or not MODE.grad:
+            if node is None:
+                y = in_default_dtype(op, y, (array,), (axes, keepdims, *params))
+            return wrap(y)
+        if REWRITTEN:
+            check_alias(array, node, op.name)
+        if y.__class__ is not ndarray:
+            y = np.asarray(y)
+        kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])
+        values = (array, y, axes, keepdims, kept, *params)
+        return wrap(y, Node(op, ((node, 0, op.pick[0](values)),), y.shape, y.dtype))
+
+    return call
+
+
+def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The call of a composite: its inputs become Tensors, the rest is the function's own business."""
+    count = len(op.inputs)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = [wrap(x) if isinstance(x, ndarray) else x for x in args[:count]]
+        return function(*given, *args[count:], **kwargs)
+
+    return call
+
+
+def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
+    """`axis` (None, an int, or several) as a tuple of distinct ints from 0 to ndim − 1."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = tuple([normal_axis(a, ndim, op) for a in (axis if isinstance(axis, tuple | list) else (axis,))])
+    if len(set(axes)) < len(axes):
+        raise ShapeError(f"{op}: axis {tuple(axis)} names the same dimension twice")
+    return axes if axes or ndim == 0 else tuple(range(ndim))  # an empty tuple means all, as in PyTorch
+
+
+def normal_axis(axis: Any, ndim: int, op: str) -> int:
+    try:
+        found = axis.__index__()
+    except AttributeError:
+        raise DtypeError(f"{op}: a dimension is an int, not {type(axis).__name__}") from None
+    size = max(ndim, 1)  # a 0-d tensor has axes 0 and -1, as in PyTorch
+    if not -size <= found < size:
+        raise AxisError(f"{op}: dimension {found} is out of range for a tensor of {ndim} dimensions")
+    return int(found % size)
+
+
+def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
+    """NumPy's complaint with the operation, all shapes and dtypes, and what to do."""
+    told = ", ".join(
+        f"{name} {a.shape} {a.dtype}" if isinstance(a, ndarray) else f"{name} {type(a).__name__}"
+        for name, a in zip(op.inputs, arrays, strict=False)
+    )
+    shapes = [a.shape for a in arrays if isinstance(a, ndarray)]
+    if isinstance(error, IndexError):
+        return AxisError(f"{op.name}: {told}: {error}")
+    if isinstance(error, TypeError):
+        return DtypeError(f"{op.name}: {told}: {error}")
+    if op.word == "elementwise" and len(shapes) > 1:
+        return ShapeError(
+            f"{op.name}: these shapes do not broadcast: {told}. Aligned from the right, sizes must be equal or 1: "
+            "insert a dimension with `x.unsqueeze(dim)`, or reshape one of them"
+        )
+    if op.name in ("matmul", "linear") and len(shapes) > 1:
+        return ShapeError(
+            f"{op.name}: the inner sizes do not fit: {told}. {op.name} needs (…, n, k) and "
+            f"{'(…, k, m): transpose one with `.mT`' if op.name == 'matmul' else '(m, k): k is in_features'}"
+        )
+    return ShapeError(f"{op.name}: {told}: {error}")

@@ -1,0 +1,319 @@
+"""What a tensor tells of itself and what it can be turned into: shape, numbers, arrays, dtypes, copies.
+
+These are the methods that are no mathematics; the loud exits from the graph are here too. Read `autograd/passes.py` next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .core import Leaf, Tensor, require_float, wrap
+from .creation import cpu_only
+from .declare import Case, linear, publish
+from .dtypes import bool as bool_
+from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from .errors import DtypeError, GraphError, ShapeError
+
+cast = linear(
+    lambda x, dtype: x.astype(dtype),
+    "the same values in another dtype",
+    lambda g: g,
+    cases=(Case((2, 3), dtype=np.dtype(np.float64)), Case((), dtype=np.dtype(np.float64))),
+    method=False,
+)
+clone = linear(lambda x: x.copy(), "a copy with memory of its own, still in the graph", lambda g: g, cases=(Case((2, 3)), Case((0,))))
+publish(globals())
+
+
+class Size(tuple[int, ...]):
+    """A shape: a tuple of ints with PyTorch's `numel()`."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of entries.
+
+        >>> Size((2, 3)).numel()
+        6
+        """
+        return int(np.prod(self, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Size({list(self)})"
+
+
+class Methods:
+    """Bound onto Tensor one by one; `self` is always a Tensor."""
+
+    array: Any
+    node: Any
+    grad: Any
+    requires_grad: Any
+
+    # ------------------------------------------------------------ what it is
+    @property
+    def shape(self) -> Size:
+        """The sizes."""
+        return Size(self.array.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy's dtype."""
+        return self.array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return int(self.array.ndim)
+
+    @property
+    def device(self) -> str:
+        """Always 'cpu'."""
+        return "cpu"
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it."""
+        return self.node is None or isinstance(self.node, Leaf)
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node of the operation that made it; None for a leaf."""
+        return None if self.is_leaf else self.node
+
+    @property
+    def data(self) -> Any:
+        """The same memory without the graph; writes through it are seen by the overwritten-value check."""
+        return wrap(self.array)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = value.array if isinstance(value, Tensor) else np.asarray(value)
+        if isinstance(self.node, Leaf):
+            require_float(array)
+            self.node.shape, self.node.dtype = array.shape, array.dtype
+        elif self.node is not None and (array.shape != self.array.shape or array.dtype != self.array.dtype):
+            raise GraphError("data: a tensor in the middle of a graph must keep its shape and dtype")
+        self.array = array
+
+    def size(self, dim: Any = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self.shape if dim is None else self.array.shape[dim]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return int(self.array.ndim)
+
+    def numel(self) -> int:
+        """The number of entries."""
+        return int(self.array.size)
+
+    def element_size(self) -> int:
+        """Bytes of one entry."""
+        return int(self.array.itemsize)
+
+    def is_contiguous(self) -> bool:
+        """Whether the entries lie in memory in order."""
+        return bool(self.array.flags.c_contiguous)
+
+    def contiguous(self) -> Any:
+        """Itself if its entries lie in order, else a copy."""
+        return self if self.array.flags.c_contiguous else clone(self)
+
+    def is_floating_point(self) -> bool:
+        """Whether its dtype is a float."""
+        return bool(self.array.dtype.kind == "f")
+
+    # ------------------------------------------------------------ numbers and arrays
+    def item(self) -> Any:
+        """The only entry, as a Python number."""
+        if self.array.size != 1:
+            raise ShapeError(f"item: only a tensor of one entry is a number, and this has shape {self.array.shape}")
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self.array.tolist()
+
+    def numpy(self) -> Any:
+        """The array itself, sharing memory; refused where it would leave the graph unnoticed."""
+        _leave(self, "numpy()")
+        return self.array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        _leave(self, "np.asarray(t)")
+        return np.array(self.array, dtype, copy=copy)
+
+    def __float__(self) -> float:
+        return float(Methods.item(self))
+
+    def __int__(self) -> int:
+        return int(Methods.item(self))
+
+    def __index__(self) -> int:
+        value = Methods.item(self)
+        if not isinstance(value, int):
+            raise DtypeError(f"only an integer tensor can be an index, not {self.array.dtype}")
+        return int(value)
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise ShapeError(
+                f"the truth of a tensor of shape {self.array.shape} is ambiguous: use `t.any()` or `t.all()`"
+            )
+        return bool(self.array.item())
+
+    def __len__(self) -> int:
+        if self.array.ndim == 0:
+            raise DtypeError("len() of a 0-d tensor: it has no dimension to count")
+        return len(self.array)
+
+    def __iter__(self) -> Any:
+        if self.array.ndim == 0:
+            raise DtypeError("iteration over a 0-d tensor: it has no dimension to walk along")
+        return iter([self[i] for i in range(len(self.array))])  # type: ignore[index]
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.array == (value.array if isinstance(value, Tensor) else value)))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.array.item(), spec) if spec and self.array.size == 1 else format(repr(self), spec)
+
+    # ------------------------------------------------------------ dtypes
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **kwargs: Any) -> Any:
+        """In another dtype (`t.to(tg.float64)`, `t.to(other)`); the device can only be 'cpu'."""
+        kwargs.pop("non_blocking", None)
+        for arg in args:
+            if isinstance(arg, Tensor):
+                dtype = arg.array.dtype
+            elif isinstance(arg, str) and not _is_dtype(arg):
+                device = arg
+            elif arg is not None and not isinstance(arg, bool):
+                dtype = arg
+        cpu_only(device)
+        if dtype is None or np.dtype(dtype) == self.array.dtype:
+            return clone(self) if copy else self
+        return _cast(self, np.dtype(dtype))
+
+    def astype(self, dtype: Any) -> Any:
+        """In another dtype, by NumPy's name for it."""
+        return Methods.to(self, dtype)
+
+    def type(self, dtype: Any = None) -> Any:
+        """The dtype's name, or the tensor in another dtype."""
+        return f"tinygrad_bp.{self.array.dtype}" if dtype is None else Methods.to(self, dtype)
+
+    def type_as(self, other: Any) -> Any:
+        """In the dtype of `other`."""
+        return Methods.to(self, other.array.dtype)
+
+    def cpu(self) -> Any:
+        """Itself: tensors are on the CPU."""
+        return self
+
+    # ------------------------------------------------------------ the graph
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Ask for a gradient, in place; returns itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    def detach(self) -> Any:
+        """The same memory, outside the graph."""
+        return wrap(self.array)
+
+    def detach_(self) -> Any:
+        """Cut it off from what made it; returns itself."""
+        self.node = None
+        return self
+
+    def view_as(self, other: Any) -> Any:
+        """Reshaped to the shape of `other`."""
+        return self.reshape(other.shape)  # type: ignore[attr-defined]
+
+    reshape_as = view_as
+
+    def expand_as(self, other: Any) -> Any:
+        """Expanded to the shape of `other`."""
+        return self.expand(other.shape)  # type: ignore[attr-defined]
+
+    # ------------------------------------------------------------ copies
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if self.node is not None and not isinstance(self.node, Leaf):
+            raise GraphError("deepcopy: only leaves can be copied with their place in the graph; use `t.detach().clone()`")
+        new = object.__new__(type(self))
+        memo[id(self)] = new
+        new.__setstate__((self.array.copy(), self.node is not None))
+        if self.grad is not None:
+            new.grad = wrap(self.grad.array.copy())
+        new.__dict__.update(self.__dict__) if hasattr(self, "__dict__") else None
+        return new
+
+    def __copy__(self) -> Any:
+        return Methods.detach(self).requires_grad_(self.node is not None) if type(self) is Tensor else self.__deepcopy__({})
+
+    def __reduce__(self) -> Any:
+        _leave(self, "pickle") if not Methods.is_leaf.fget(self) else None  # type: ignore[attr-defined]
+        return _blank, (type(self),), (self.array, self.node is not None)
+
+    def __setstate__(self, state: Any) -> None:
+        self.array, needs = state
+        self.node, self.grad = None, None
+        if needs:
+            self.node = Leaf(self)  # type: ignore[arg-type]
+
+
+def _blank(kind: Any) -> Any:
+    return object.__new__(kind)
+
+
+def _is_dtype(name: str) -> bool:
+    try:
+        np.dtype(name)
+    except TypeError:
+        return False
+    return True
+
+
+def _leave(tensor: Any, how: str) -> None:
+    if tensor.node is not None:
+        raise GraphError(
+            f"{how} on a tensor of shape {tensor.array.shape} that requires a gradient would leave the graph: "
+            "use `t.detach().numpy()`"
+        )
+
+
+def _cast(x: Any, dtype: np.dtype[Any]) -> Any:
+    """A float cast stays in the graph; a cast to integers leaves it, as in PyTorch."""
+    return cast(x, dtype) if dtype.kind in "fc" else wrap(x.array.astype(dtype))
+
+
+def _converter(dtype: Any, name: str) -> Any:
+    def convert(self: Any) -> Any:
+        return self if self.array.dtype == dtype else _cast(self, dtype)
+
+    convert.__name__, convert.__doc__ = name, f"In dtype {dtype}."
+    return convert
+
+
+CONVERTERS = {
+    "float": float32, "double": float64, "half": float16, "int": int32, "long": int64, "short": int16, "char": int8,
+    "byte": uint8, "bool": bool_,
+}  # fmt: skip
+
+
+def bind() -> None:
+    for name, function in vars(Methods).items():
+        if name not in ("__module__", "__dict__", "__weakref__", "__annotations__", "__doc__", "__qualname__"):
+            setattr(Tensor, name, function)
+    for name, dtype in CONVERTERS.items():
+        setattr(Tensor, name, _converter(dtype, name))
+    Tensor.nelement, Tensor.ndimension = Methods.numel, Methods.dim  # type: ignore[attr-defined]
+    Tensor.clone = clone  # type: ignore[attr-defined]
+
+
+bind()

@@ -1,0 +1,267 @@
+"""The engine: Tensor, Node, and the backward pass. Everything that is circular in autograd is in this file.
+
+A `Tensor` is an array, the node that made it, and a place for its gradient; it knows no mathematics (`methods.py`
+gives it every operation of the REGISTRY). A `Node` remembers, for each input that needs a gradient, an edge:
+the input's own node, which of the operation's rules leads to it, and the values that this rule reads.
+`run_backward` walks the nodes once, each after all its consumers, and asks each for its contributions.
+
+Two readers of the same rules: with `create_graph=False` the rules get plain arrays; with `create_graph=True` they get
+Tensors, so that the gradient has a graph of its own. Read `declare.py` next: how an operation is declared.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import DtypeError, GraphError, ShapeError
+from .memory import CLOCK, check_saved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ._tensor import Tensor as FullTensor
+
+    Hook = Callable[[FullTensor], FullTensor | None]
+
+OUTPUT = -1  # the role of a saved value that is the operation's own output
+PLAIN = -2  # the role of a saved value that is no tensor: an axis, a shape, a constant
+
+
+class Node:
+    """One recorded operation: `edges` lead to the nodes of the inputs that need a gradient.
+
+    An edge is (parent node, index of the rule, the values which that rule reads). `edges` is None once freed.
+    `shape` and `dtype` are the output's; the cotangent that arrives here has the same.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "edges", "hooks", "made", "op", "shape")
+
+    def __init__(self, op: Any, edges: tuple[Any, ...], shape: Any, dtype: Any) -> None:
+        self.op = op
+        self.edges: tuple[Any, ...] | None = edges
+        self.shape = shape
+        self.dtype = dtype
+        self.made = CLOCK[0]
+        self.hooks: dict[int, Hook] | None = None
+
+    def dress(self, edges: tuple[Any, ...], index: int, saved: tuple[Any, ...]) -> list[Any]:
+        """The saved values of one edge as Tensors: inputs and outputs get their nodes back."""
+        parents = {i: parent for parent, i, _ in edges}
+        parents[OUTPUT] = self
+        return [
+            wrap(value, parents.get(role)) if role != PLAIN and isinstance(value, np.ndarray) else value
+            for value, role in zip(saved, self.op.roles[index], strict=True)
+        ]
+
+    def name(self) -> str:
+        """The name that `repr` shows: `TanhBackward`."""
+        return "".join(part[:1].upper() + part[1:] for part in self.op.name.split("_")) + "Backward"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node, int], ...]:
+        """PyTorch's view of the edges: (node, output index) pairs."""
+        return tuple((parent, 0) for parent, _, _ in self.edges or ())
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+
+class _LeafOp:
+    name = "accumulate_grad"
+    rules = ()
+
+
+class Leaf(Node):
+    """The end of the graph at a tensor that asked for a gradient; it knows its tensor but does not keep it alive."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__(_LeafOp, (), tensor.array.shape, tensor.array.dtype)
+        self.owner = weakref.ref(tensor)
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+
+class Tensor:
+    """An array with a memory: `array` (NumPy's), `node` (what made it, or None), `grad` (a Tensor, or None)."""
+
+    __slots__ = ("__weakref__", "array", "grad", "node")
+    array: np.ndarray
+    node: Node | None
+    grad: FullTensor | None
+
+    def __init__(self, *data: Any) -> None:
+        from .creation import legacy_array  # the only thing here that reads Python lists
+
+        self.array, self.node, self.grad = legacy_array(*data), None, None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded; may be set on a leaf."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.node is not None and not isinstance(self.node, Leaf):
+            if not value:
+                raise GraphError("requires_grad can only be switched off on a leaf; use `x.detach()` instead")
+        elif not value:
+            self.node = None
+        elif self.node is None:
+            require_float(self.array)
+            self.node = Leaf(self)
+
+
+_new: Any = object.__new__
+
+
+def wrap(array: Any, node: Node | None = None) -> FullTensor:
+    """The Tensor around an array, without copying or converting; NumPy scalars become 0-d arrays."""
+    tensor: FullTensor = _new(Tensor)
+    tensor.array = array if array.__class__ is np.ndarray else _as_array(array)
+    tensor.node = node
+    tensor.grad = None
+    return tensor
+
+
+def _as_array(value: Any) -> Any:
+    """0-d results of ufuncs are NumPy scalars; arrays of another library stay what they are."""
+    return value if hasattr(value, "__array_ufunc__") and not isinstance(value, np.generic) else np.asarray(value)
+
+
+def require_float(array: np.ndarray) -> None:
+    if array.dtype.kind not in "fc":
+        raise DtypeError(
+            f"only floating-point tensors can require gradients, and this one is {array.dtype} of shape "
+            f"{array.shape}: convert it first, `x.float().requires_grad_()`"
+        )
+
+
+def run_backward(
+    roots: Sequence[tuple[Node, Any]], targets: set[Node] | None, retain: bool, create: bool
+) -> list[tuple[Node, Any, bool]]:
+    """(node, total cotangent, borrowed) for each leaf reached, or for each of `targets` if they are given.
+
+    Kahn's topological order: a node is ready when all its consumers have contributed. `totals` holds what has
+    arrived so far. A total is *borrowed* while somebody else may hold the same memory (the consumer passed its
+    own cotangent on, or a view of it); the first addition makes it ours and later ones add in place.
+    """
+    waiting, live = _count_consumers([node for node, _ in roots], targets)
+    totals: dict[Node, Any] = {}
+    borrowed: set[Node] = set()
+    found: list[tuple[Node, Any, bool]] = []
+    for node, g in roots:
+        totals[node] = totals[node] + g if node in totals else g
+        borrowed.add(node)
+    ready = [node for node in totals if not waiting[node]]
+    while ready:
+        node = ready.pop()
+        g = totals.pop(node)
+        if node.hooks:
+            g = run_hooks(node, g, create)
+        if node.__class__ is Leaf if targets is None else node in targets:
+            found.append((node, g, node in borrowed or bool(node.hooks)))
+        edges, rules = node.edges or (), node.op.rules
+        if edges and not retain:
+            node.edges = None
+        for parent, index, saved in edges:
+            if live is not None and parent not in live:
+                continue
+            if node.made != CLOCK[0]:
+                check_saved(saved, node.made, node.op.name)
+            new = rules[index](g, *(node.dress(edges, index, saved) if create else saved))
+            if new.shape != parent.shape or new.dtype is not parent.dtype:
+                new = fit(new, parent, node)
+            if parent not in totals:
+                totals[parent] = new
+                if create or new is g or new.base is not None:
+                    borrowed.add(parent)
+            elif parent in borrowed or totals[parent].__class__ is not np.ndarray:
+                totals[parent] = totals[parent] + new
+                if not create:
+                    borrowed.discard(parent)
+            else:
+                np.add(totals[parent], new, out=totals[parent])
+            waiting[parent] -= 1
+            if not waiting[parent]:
+                ready.append(parent)
+    return found
+
+
+def _count_consumers(roots: list[Node], targets: set[Node] | None) -> tuple[dict[Node, int], set[Node] | None]:
+    """How many live edges lead into each node, and, where `targets` are given, the nodes that lead to one."""
+    waiting = dict.fromkeys(roots, 0)
+    stack = list(waiting)
+    order: list[Node] = []
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        if node.edges is None:
+            raise GraphError(
+                f"backward through {node.op.name} a second time: its saved values were freed by the first pass. "
+                "Pass `retain_graph=True` to the first backward, or run the forward again"
+            )
+        for parent, _, _ in node.edges:
+            if parent in waiting:
+                waiting[parent] += 1
+            else:
+                waiting[parent] = 1
+                stack.append(parent)
+    return (waiting, None) if targets is None else _restrict(waiting, targets)
+
+
+def _restrict(reached: dict[Node, int], targets: set[Node]) -> tuple[dict[Node, int], set[Node]]:
+    """Only the edges on a path to a target count."""
+    consumers: dict[Node, list[Node]] = {}
+    for node in reached:
+        for parent, _, _ in node.edges or ():
+            consumers.setdefault(parent, []).append(node)
+    live = {node for node in targets if node in reached}
+    stack = list(live)
+    while stack:
+        for consumer in consumers.get(stack.pop(), ()):
+            if consumer not in live:
+                live.add(consumer)
+                stack.append(consumer)
+    waiting = dict.fromkeys(reached, 0)
+    for node in live:
+        for parent, _, _ in node.edges or ():
+            waiting[parent] += 1
+    return waiting, live
+
+
+def fit(g: Any, parent: Node, node: Node) -> Any:
+    """A contribution brought to its parent's shape and dtype: the one place where broadcasting is undone."""
+    if parent.shape is None:  # a joint node collects its outputs' cotangents as they come
+        return g
+    if g.shape != parent.shape:
+        lead = len(g.shape) - len(parent.shape)
+        if lead < 0 or any(n not in (1, m) for n, m in zip(parent.shape, g.shape[lead:], strict=True)):
+            raise ShapeError(
+                f"{node.op.name}: its backward gave a gradient of shape {tuple(g.shape)} for an input of shape "
+                f"{tuple(parent.shape)}; a backward must return the input's shape"
+            )
+        axes = tuple(range(lead)) + tuple(
+            i for i, n in enumerate(parent.shape, lead) if n == 1 and g.shape[i] != 1
+        )
+        g = np.sum(g, axis=axes, keepdims=True).reshape(parent.shape)
+    return g if g.dtype == parent.dtype else g.astype(parent.dtype)
+
+
+def run_hooks(node: Node, g: Any, create: bool) -> Any:
+    """The cotangent after the hooks, each of which may replace it."""
+    tensor: Any = g if isinstance(g, Tensor) else wrap(g)
+    for hook in tuple((node.hooks or {}).values()):
+        with_hook = hook(tensor)
+        if with_hook is not None:
+            if tuple(with_hook.shape) != tuple(node.shape):
+                raise ShapeError(
+                    f"a hook on {node.op.name} returned shape {tuple(with_hook.shape)}; it must keep {node.shape}"
+                )
+            tensor = with_hook
+    return tensor if create else tensor.array

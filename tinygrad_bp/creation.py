@@ -1,0 +1,257 @@
+"""Making tensors: from Python data, from arrays, from sizes.
+
+Python floats take the default dtype (float32), Python ints int64, arrays keep their own dtype. Read `conversion.py` next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .core import Leaf, Tensor, require_float, wrap
+from .dtypes import get_default_dtype
+from .errors import DtypeError, ShapeError
+from .ops.shapes import sizes
+
+
+def array_of(data: Any, dtype: Any = None) -> np.ndarray:
+    """A fresh array of Python data, of an array, or of a Tensor; ragged and non-numeric data are refused."""
+    if isinstance(data, Tensor):
+        return np.array(data.array, dtype)
+    python = isinstance(data, list | tuple | int | float)
+    if isinstance(data, list | tuple):
+        data = _unwrapped(data)
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ShapeError(f"tensor: the rows of this list differ in length: {error}") from None
+    if array.dtype.kind not in "biufc":
+        raise DtypeError(f"tensor: numbers are expected, got {array.dtype} from {type(data).__name__}: {data!r:.80}")
+    if dtype is None and python and array.dtype == np.float64 and not _holds_arrays(data):
+        dtype = get_default_dtype()
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def _unwrapped(data: Any) -> Any:
+    """A nested list with its Tensors as arrays."""
+    if isinstance(data, list | tuple):
+        return [_unwrapped(part) for part in data]
+    return data.array if isinstance(data, Tensor) else data
+
+
+def _holds_arrays(data: Any) -> bool:
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    return isinstance(data, np.ndarray | np.generic)
+
+
+def legacy_array(*data: Any) -> np.ndarray:
+    """What `Tensor(...)` means in PyTorch: data in the default dtype, or sizes for an array of zeros."""
+    if len(data) == 1 and not isinstance(data[0], int):
+        return array_of(data[0], get_default_dtype())
+    return np.zeros(sizes(data), get_default_dtype()) if data else np.zeros(0, get_default_dtype())
+
+
+def made(array: np.ndarray, requires_grad: bool = False) -> Tensor:
+    tensor = wrap(array)
+    if requires_grad:
+        require_float(array)
+        tensor.node = Leaf(tensor)
+    return tensor
+
+
+def cpu_only(device: Any) -> None:
+    """The one device there is; another is refused rather than ignored."""
+    if device is not None and str(device) != "cpu":
+        raise DtypeError(f"device {str(device)!r}: tensors live on 'cpu' only; leave `device` out, or pass 'cpu'")
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of `data`: numbers, nested lists, arrays, tensors.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    cpu_only(device)
+    return made(array_of(data, dtype), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, without a copy where none is needed; a Tensor of the right dtype is returned as it is.
+
+    >>> import numpy as np, tinygrad_bp as tg
+    >>> a = np.zeros(2)
+    >>> tg.as_tensor(a).array is a
+    True
+    """
+    cpu_only(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined,no-any-return]
+    if isinstance(data, np.ndarray):
+        return wrap(data if dtype is None else data.astype(dtype, copy=False))
+    return made(array_of(data, dtype))
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the array's memory and dtype.
+
+    >>> import numpy as np, tinygrad_bp as tg
+    >>> a = np.zeros(2)
+    >>> t = tg.from_numpy(a)
+    >>> a[0] = 1
+    >>> t
+    tensor([1., 0.], dtype=float64)
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
+        raise DtypeError(f"from_numpy: expected a numeric ndarray, got {type(array).__name__}; use `tg.tensor(data)`")
+    return wrap(array)
+
+
+def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    cpu_only(device)
+    try:
+        return made(np.full(shape, value, dtype), requires_grad)
+    except ValueError as error:
+        raise ShapeError(f"a tensor of shape {shape}: {error}") from None
+
+
+def _shape(given: tuple[Any, ...], size: Any) -> tuple[int, ...]:
+    return sizes(given if size is None else (size,))
+
+
+def zeros(
+    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Zeros of a shape, in the default dtype unless one is given.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.zeros(2, 3).shape
+    Size([2, 3])
+    """
+    return filled(_shape(shape, size), 0, dtype or get_default_dtype(), device, requires_grad)
+
+
+def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of a shape.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.ones(2)
+    tensor([1., 1.])
+    """
+    return filled(_shape(shape, size), 1, dtype or get_default_dtype(), device, requires_grad)
+
+
+def empty(
+    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor whose entries are still to be written; here they are zeros, so that a mistake repeats itself.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.empty(2, 2).numel()
+    4
+    """
+    return filled(_shape(shape, size), 0, dtype or get_default_dtype(), device, requires_grad)
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A shape filled with one number, in the number's own dtype unless one is given.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.full((2,), 7)
+    tensor([7, 7])
+    """
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
+    return filled(sizes((size,)), value, dtype or array_of(value).dtype, device, requires_grad)
+
+
+def _like(value: Any, name: str, example: str) -> Any:
+    def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:  # noqa: A002
+        source = input if isinstance(input, Tensor) else wrap(np.asarray(input))
+        return filled(source.array.shape, value, dtype or source.array.dtype, device, requires_grad)
+
+    like.__name__ = like.__qualname__ = name
+    like.__doc__ = f"""{example} in the shape and dtype of `input`.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.{name}(tg.ones(2)).shape
+    Size([2])
+    """
+    return like
+
+
+zeros_like = _like(0, "zeros_like", "Zeros")
+ones_like = _like(1, "ones_like", "Ones")
+empty_like = _like(0, "empty_like", "Entries still to be written (zeros)")
+
+
+def full_like(
+    input: Any,  # noqa: A002
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """One number in the shape and dtype of `input`.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.full_like(tg.ones(2), 3)
+    tensor([3., 3.])
+    """
+    return filled(input.shape, fill_value, dtype or input.dtype, device, requires_grad)
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers from start (0) up to, not including, end; int64 if all three are ints.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.arange(1, 7, 2)
+    tensor([1, 3, 5])
+    """
+    cpu_only(device)
+    first, last = (0, start) if end is None else (start, end)
+    first, last, step = (v.item() if isinstance(v, Tensor) else v for v in (first, last, step))  # type: ignore[attr-defined]
+    if step == 0 or (last - first) / step < 0:
+        raise ShapeError(f"arange: a step of {step} does not lead from {first} to {last}")
+    whole = all(isinstance(v, int) for v in (first, last, step))
+    return made(np.arange(first, last, step, dtype or (np.int64 if whole else get_default_dtype())), requires_grad)
+
+
+def linspace(
+    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` numbers at equal distances, both ends included.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.linspace(0, 1, 3)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    cpu_only(device)
+    if steps < 0:
+        raise ShapeError(f"linspace: the number of steps must not be negative, got {steps}")
+    return made(np.linspace(start, end, steps).astype(dtype or get_default_dtype()), requires_grad)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones on the diagonal, zeros elsewhere.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    cpu_only(device)
+    return made(np.eye(n, m, dtype=dtype or get_default_dtype()), requires_grad)

@@ -1,0 +1,37 @@
+"""Data: files read with suspicion, and batches in PyTorch's order.
+
+Reading order: `idx.py` (the format of MNIST), `mnist.py` (its four files, checked), `loader.py` (datasets,
+samplers, batches).
+"""
+
+from __future__ import annotations
+
+from .idx import read_idx
+from .loader import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+    default_convert,
+    random_split,
+)
+from .mnist import load_mnist
+
+__all__ = [
+    "BatchSampler",
+    "DataLoader",
+    "Dataset",
+    "RandomSampler",
+    "SequentialSampler",
+    "Subset",
+    "TensorDataset",
+    "default_collate",
+    "default_convert",
+    "load_mnist",
+    "random_split",
+    "read_idx",
+]

@@ -1,0 +1,91 @@
+"""The few words that a rule may use besides operators and NumPy's functions.
+
+Each reads an array or a Tensor: on arrays it is NumPy, on Tensors the operation of the same name, so that
+the rule's result can be differentiated again. Read `ops/__init__.py` next: the tables.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from . import kernels
+
+
+def is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic)
+
+
+def reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    return x if x.shape == shape else x.reshape(shape)
+
+
+def rows(x: Any) -> Any:
+    """(…, n) as a matrix of rows (m, n); also right where a size is 0."""
+    return x if x.ndim == 2 else x.reshape((prod(x.shape[:-1]), x.shape[-1]))
+
+
+def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """x repeated along sizes of 1, without copying."""
+    if x.shape == shape:
+        return x
+    if not is_array(x):
+        return x.broadcast_to(shape)
+    if x.size == 1 and isinstance(x, np.ndarray):  # ten times cheaper than np.broadcast_to
+        view = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        view.flags.writeable = False
+        return view
+    return np.broadcast_to(x, shape)
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """x summed over the axes along which `shape` was broadcast: the adjoint of broadcast_to."""
+    if x.shape == shape:
+        return x
+    if not is_array(x):
+        return x.sum_to_size(shape)
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(i for i, n in enumerate(shape, lead) if n == 1 and x.shape[i] != 1)
+    return np.add.reduce(x, axis=axes, keepdims=True).reshape(shape)
+
+
+def getitem(x: Any, key: Any) -> Any:
+    return x[key]
+
+
+def scatter_into(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with g added at `key`: the adjoint of getitem; entries named twice add up."""
+    if not is_array(g):
+        return g.scatter_into(key, shape)
+    out = np.zeros(shape, g.dtype)
+    if basic(key):
+        out[key] = g
+    else:
+        np.add.at(out, key, g)
+    return out
+
+
+def basic(key: Any) -> bool:
+    """Whether an index is made of ints, slices, None and … only, and so names no entry twice."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(part is None or part is Ellipsis or isinstance(part, slice | int | np.integer) for part in parts)
+
+
+def inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that undoes `axes`."""
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def sigmoid(x: Any) -> Any:
+    return kernels.sigmoid(x) if is_array(x) or isinstance(x, float | int) else x.sigmoid()
+
+
+def put(g: Any, key: Any) -> Any:
+    """g with zeros at `key`."""
+    if not is_array(g):
+        return g.put(0.0, key)
+    out = g.copy()
+    out[key] = 0
+    return out

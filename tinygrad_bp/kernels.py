@@ -1,0 +1,30 @@
+"""Functions that NumPy lacks, on plain arrays: written for accuracy at the extremes first, then for speed.
+
+Read `dialect.py` next.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+SMALL = 32
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e to the -x); the overflow of e to the -x far below 0 is the right answer 0, and no warning."""
+    y = np.negative(x)
+    if y.size <= SMALL:  # exp(-log(1 + e to the -x)): slower by the entry, but errstate alone costs as much as a small net
+        return np.exp(-np.logaddexp(0, y))
+    with np.errstate(over="ignore"):
+        np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
+
+
+def erf(x: Any) -> Any:
+    """The error function, entry by entry through the C library: exact, at about 0.1 µs an entry."""
+    return np.asarray(_erf(x), dtype=np.float64).astype(getattr(x, "dtype", np.float64))

@@ -1,0 +1,156 @@
+"""Whether operations record a graph: one flag for each thread, and the words that switch it.
+
+The flag belongs to the thread, so a server that predicts in one thread and trains in another never switches the
+other's recording off. Read `core.py` next.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Mode(threading.local):
+    """`grad`: operations record nodes. `inference`: inside `inference_mode`, which is `no_grad` by another name."""
+
+    grad = True
+    inference = False
+
+
+MODE = Mode()
+
+
+class _Switch:
+    """A context manager that is a decorator too; it may be entered again while it is active."""
+
+    grad: bool
+    inference: bool | None = None
+
+    def __enter__(self) -> None:
+        self.__dict__.setdefault("before", []).append((MODE.grad, MODE.inference))
+        MODE.grad = self.grad
+        if self.inference is not None:
+            MODE.inference = self.inference
+
+    def __exit__(self, *exception: object) -> None:
+        MODE.grad, MODE.inference = self.__dict__["before"].pop()
+
+    def __call__(self, function: F) -> F:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return cast("F", wrapped)
+
+    def _again(self) -> _Switch:
+        """A fresh switch of the same setting: a decorated function may run in several threads at once."""
+        fresh = object.__new__(type(self))
+        fresh.grad, fresh.inference = self.grad, self.inference
+        return fresh
+
+
+class _Fixed(_Switch):
+    """A switch that may also decorate without parentheses: `@no_grad`."""
+
+    def __new__(cls, function: Any = None) -> Any:
+        self = super().__new__(cls)
+        return self if function is None else self(function)
+
+    def __init__(self, function: Any = None) -> None:
+        pass
+
+
+class no_grad(_Fixed):  # noqa: N801  (PyTorch's spelling)
+    """Record no graph inside the block, or inside the decorated function.
+
+    >>> import tinygrad_bp as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     print((x * 2).requires_grad)
+    False
+    """
+
+    grad = False
+
+
+class enable_grad(_Fixed):  # noqa: N801
+    """Record a graph inside the block, also within `no_grad`.
+
+    >>> import tinygrad_bp as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     print((x * 2).requires_grad)
+    True
+    """
+
+    grad = True
+
+
+class inference_mode(_Switch):  # noqa: N801
+    """Record no graph, as `no_grad` does; `inference_mode(False)` switches recording on again.
+
+    The tensors made inside are ordinary ones: they may be used in a graph later.
+
+    >>> import tinygrad_bp as tg
+    >>> with tg.inference_mode():
+    ...     print(tg.is_inference_mode_enabled())
+    True
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return cls()(mode) if callable(mode) else super().__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        self.grad, self.inference = not mode, bool(mode)
+
+
+class set_grad_enabled(_Switch):  # noqa: N801
+    """Switch recording on or off at once; as a context manager it is undone at the end of the block.
+
+    >>> import tinygrad_bp as tg
+    >>> with tg.set_grad_enabled(False):
+    ...     print(tg.is_grad_enabled())
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.grad = bool(mode)
+        self.__dict__["before"] = [(MODE.grad, MODE.inference)]
+        MODE.grad = self.grad
+
+    def __enter__(self) -> None:
+        MODE.grad = self.grad
+
+    def __call__(self, function: F) -> F:
+        MODE.grad, MODE.inference = self.__dict__["before"][-1]  # decorating must not switch the present mode
+        return super().__call__(function)
+
+    def _again(self) -> _Switch:
+        return set_grad_enabled(self.grad)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations record a graph in this thread.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.is_grad_enabled()
+    True
+    """
+    return MODE.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside `inference_mode`.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.is_inference_mode_enabled()
+    False
+    """
+    return MODE.inference

@@ -1,0 +1,19 @@
+"""The tables. One line of a table is one operation; importing this package fills the REGISTRY.
+
+transcendental (the calculus page) → arithmetic → comparison → reductions → shapes → joining → indexing → selection
+→ linalg → einsum → losses. Read `../methods.py` next.
+"""
+
+from . import (  # noqa: F401
+    arithmetic,
+    comparison,
+    einsum,
+    indexing,
+    joining,
+    linalg,
+    losses,
+    reductions,
+    selection,
+    shapes,
+    transcendental,
+)

@@ -1,0 +1,193 @@
+"""Arithmetic: the operators, powers, and what is piecewise linear or piecewise constant.
+
+At a kink a rule takes PyTorch's choice: relu and abs have slope 0 at 0, a tie of maximum goes half to each, clamp
+passes the gradient at its bounds. Read `comparison.py` next.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from ..core import Tensor
+from ..declare import Case, composite, elementwise, publish
+
+ZERO = np.zeros_like  # the derivative of a staircase
+
+add = elementwise(np.add, "a + b", lambda g: g, lambda g: g, operators=("add", "radd"))
+sub = elementwise(np.subtract, "a - b", lambda g: g, lambda g: -g, operators=("sub", "rsub"))
+mul = elementwise(np.multiply, "a · b", lambda g, b: g * b, lambda g, a: g * a, operators=("mul", "rmul"))
+div = elementwise(
+    np.true_divide,
+    "a / b",
+    lambda g, b: g / b,
+    lambda g, b, y: -g * y / b,
+    operators=("truediv", "rtruediv"),
+    domain=(0.3, 3.0),
+)
+floor_divide = elementwise(
+    np.floor_divide, "a / b rounded down", ZERO_A := lambda g: ZERO(g), ZERO_A,
+    operators=("floordiv", "rfloordiv"), domain=(0.3, 3.0),
+)  # fmt: skip
+remainder = elementwise(
+    np.remainder,
+    "what is left of a after whole b's, with the sign of b",
+    lambda g: g,
+    lambda g, a, b: -g * np.floor(a / b),
+    operators=("mod", "rmod"),
+    domain=(0.3, 3.0),
+)
+power = elementwise(
+    lambda a, b: a**b,
+    "a to the b, both tensors",
+    lambda g, a, b: g * (b * a ** (b - (b != 0))),
+    lambda g, a, y: g * y * np.log(a + (a == 0)),
+    domain=(0.2, 3.0),
+)
+pow_number = elementwise(
+    lambda x, exponent=2.0: x**exponent,
+    "x to a number",
+    lambda g, x, exponent: g * (exponent * x ** (exponent - 1 if exponent else exponent)),
+    domain=(0.2, 3.0),
+    cases=({}, {"exponent": 3}, {"exponent": -0.5}, {"exponent": 1}, {"exponent": 0}),
+)
+
+neg = elementwise(np.negative, "-x", lambda g: -g, operators=("neg",), analytic=True)
+positive = elementwise(np.positive, "x itself", lambda g: g, operators=("pos",), analytic=True)
+abs = elementwise(np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",))  # noqa: A001
+reciprocal = elementwise(np.reciprocal, "1 / x", lambda g, y: -g * y * y, domain=(0.3, 3.0), analytic=True)
+square = elementwise(np.square, "x squared", lambda g, x: g * (2 * x), analytic=True)
+sqrt = elementwise(np.sqrt, "square root", lambda g, y: 0.5 * g / y, domain=(0.1, 4.0), analytic=True)
+rsqrt = elementwise(
+    lambda x: 1 / np.sqrt(x), "1 / square root", lambda g, x, y: -0.5 * g * y / x, domain=(0.1, 4.0), analytic=True
+)
+
+sign = elementwise(np.sign, "-1, 0 or 1", lambda g: ZERO(g))
+floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g))
+ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g))
+trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g))
+round_number = elementwise(
+    lambda x, decimals=0: np.round(x, decimals), "rounded, halves to even", lambda g: ZERO(g), cases=({}, {"decimals": 1})
+)
+
+maximum = elementwise(
+    np.maximum, "the larger one",
+    lambda g, a, b: g * (a > b) + (0.5 * g) * (a == b),
+    lambda g, a, b: g * (b > a) + (0.5 * g) * (a == b),
+)  # fmt: skip
+minimum = elementwise(
+    np.minimum, "the smaller one",
+    lambda g, a, b: g * (a < b) + (0.5 * g) * (a == b),
+    lambda g, a, b: g * (b < a) + (0.5 * g) * (a == b),
+)  # fmt: skip
+relu = elementwise(lambda x: np.maximum(x, 0), "x, or 0 if negative", lambda g, y: g * (y > 0))
+leaky_relu = elementwise(
+    lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
+    "x, or a fraction of it if negative",
+    lambda g, x, negative_slope: np.where(x > 0, g, negative_slope * g),
+    cases=({}, {"negative_slope": 0.3}),
+)
+clip_numbers = elementwise(
+    lambda x, low=-inf, high=inf: np.minimum(np.maximum(x, low), high),
+    "x kept between two numbers",
+    lambda g, x, low, high: g * ((x >= low) & (x <= high)),
+    cases=({"low": -0.5, "high": 0.7}, {"high": 0.3}),
+)
+clip_tensors = elementwise(
+    lambda a, b, c: np.minimum(np.maximum(a, b), c),
+    "a kept between tensors b and c; where b > c it is c",
+    lambda g, a, b, c: g * ((a >= b) & (a <= c)),
+    lambda g, a, b, c: g * ((a < b) & (b <= c)),
+    lambda g, a, b, c: g * ((a > c) | (b > c)),
+)
+select = elementwise(
+    lambda a, b, condition: np.where(condition, a, b),
+    "a where the condition holds, b elsewhere",
+    lambda g, condition: np.where(condition, g, 0.0),
+    lambda g, condition: np.where(condition, 0.0, g),
+    cases=(Case((2, 3), (3,), condition=True), Case((2, 3), (3,), condition=np.array([[True], [False]]))),
+    method=False,
+)
+
+
+@composite(
+    numpy=(np.power,), operators=("pow", "rpow"), inputs=("a", "b"), cases=(
+        Case((3,), (2, 3)),
+        Case((3,), b=2),
+        Case((3,), b=-1.5),
+        Case((3,), a=2.0)), domain=(0.2, 3.0,
+    ),
+)
+def pow(a: Any, b: Any) -> Any:  # noqa: A001
+    """a to the b.
+
+    A number as exponent keeps only `a`; the derivative at 0 to the 0 is 0.
+    """
+    if isinstance(b, int | float) and isinstance(a, Tensor):
+        return square(a) if b == 2 else pow_number(a, b)
+    return power(a, b)
+
+
+@composite(numpy=(np.round,), operators=("round",), cases=(Case((2, 3)), Case((3,), decimals=1)))
+def round(x: Any, decimals: int = 0) -> Any:  # noqa: A001
+    """Rounded to `decimals` places, halves to even; its gradient is 0."""
+    return round_number(x, int(decimals))
+
+
+@composite(
+    numpy=(np.clip,), cases=(
+        Case((2, 3), min=-0.5, max=0.7),
+        Case((2, 3), min=-0.2),
+        Case((2, 3), (3,), (2, 1)),
+    ),
+)
+def clamp(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    """x kept between `min` and `max`, numbers or tensors; None leaves a side open."""
+    low, high = -inf if min is None else min, inf if max is None else max
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        return clip_tensors(x, low, high)
+    if x.dtype.kind in "iu":  # an open side must not turn integers into floats
+        x = x if min is None else maximum(x, min)
+        return x if max is None else minimum(x, max)
+    return clip_numbers(x, low, high)
+
+
+@composite(
+    numpy=(np.where,), method=False, inputs=("condition", "a", "b"), cases=(
+        Case((2, 3), (3,), condition=np.array([[True], [False]])),
+        Case((2, 1), (), condition=np.array([True, False])),
+    ),
+)
+def where(condition: Any, a: Any = None, b: Any = None) -> Any:
+    """`a` where the condition holds and `b` elsewhere; with the condition alone, the indices where it holds."""
+    if a is None and b is None:
+        return condition.nonzero(as_tuple=True)
+    return select(a, b, condition)
+
+
+@composite(inputs=("a", "b", "weight"), cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), weight=0.3)))
+def lerp(a: Any, b: Any, weight: Any) -> Any:
+    """a + weight · (b - a)."""
+    return a + weight * (b - a)
+
+
+@composite(inputs=("x", "a", "b"), cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), (3,), value=-0.5)))
+def addcmul(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
+    """x + value · a · b."""
+    return x + value * (a * b)
+
+
+@composite(
+    inputs=("x", "a", "b"), cases=(
+        Case((2, 3), (3,), (2, 1)),
+        Case((3,), (3,), (3,), value=-0.5)), domain=(0.3, 3.0,
+    ),
+)
+def addcdiv(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
+    """x + value · a / b."""
+    return x + value * (a / b)
+
+
+publish(globals())

@@ -1,0 +1,221 @@
+"""Products of vectors, matrices and tensors. Read `losses.py` next."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..calling import normal_axes
+from ..declare import Case, bilinear, composite, fused, publish
+from ..dialect import rows
+from ..errors import ShapeError
+from .indexing import scatter_into
+from .shapes import permute, reshape, t, transpose
+
+matmul_nd = bilinear(
+    np.matmul,
+    "matrix product of the last two dimensions, the others broadcasting",
+    lambda g, b: g @ b.mT,
+    lambda g, a: a.mT @ g,
+    cases=(Case((2, 3), (3, 4)), Case((5, 2, 3), (3, 4)), Case((2, 1, 2, 3), (4, 3, 2)), Case((0, 2), (2, 3))),
+)
+
+
+def _product(a: Any, b: Any) -> Any:
+    return np.dot(a, b.T) if a.ndim == 2 else np.matmul(a, b.T)
+
+
+def _product_plus(a: Any, b: Any, c: Any) -> Any:
+    y = _product(a, b)
+    y += c
+    return y
+
+
+affine = bilinear(
+    _product,
+    "x Wᵀ",
+    lambda g, b: g @ b,
+    lambda g, a: rows(g).mT @ rows(a),
+    method=False,
+    cases=(Case((2, 3), (4, 3)), Case((3,), (2, 3)), Case((2, 5, 3), (4, 3)), Case((0, 3), (4, 3))),
+)
+affine_bias = fused(
+    _product_plus,
+    "x Wᵀ + b",
+    lambda g, b: g @ b,
+    lambda g, a: rows(g).mT @ rows(a),
+    lambda g: g,
+    method=False,
+    cases=(Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,))),
+)
+
+
+@composite(
+    numpy=(np.matmul,), operators=("matmul", "rmatmul"), inputs=("a", "b"), cases=(
+        Case((2, 3), (3, 4)),
+        Case((3,), (3,)),
+        Case((2, 3), (3,)),
+        Case((3,), (2, 3, 4)),
+        Case((2, 1, 2, 3), (3, 3, 2)),
+    ),
+)
+def matmul(a: Any, b: Any) -> Any:
+    """Matrix product in every rank: a vector on the left counts as a row, on the right as a column."""
+    if a.ndim > 1 and b.ndim > 1:
+        return matmul_nd(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(f"matmul: both need at least 1 dimension, got {tuple(a.shape)} and {tuple(b.shape)}; use `*`")
+    y = matmul_nd(a if a.ndim > 1 else a.unsqueeze(0), b if b.ndim > 1 else b.unsqueeze(1))
+    shape = tuple(y.shape)
+    if b.ndim == 1:
+        shape = shape[:-1]
+    return reshape(y, shape[:-1] if a.ndim == b.ndim == 1 else shape if a.ndim > 1 else (*shape[:-2], shape[-1]))
+
+
+def _ranks(op: str, a: Any, b: Any, rank_a: int, rank_b: int) -> None:
+    if a.ndim != rank_a or b.ndim != rank_b:
+        raise ShapeError(
+            f"{op}: needs tensors of {rank_a} and {rank_b} dimensions, got {tuple(a.shape)} and {tuple(b.shape)}; "
+            "`tg.matmul` takes every rank"
+        )
+
+
+@composite(inputs=("a", "b"), cases=(Case((2, 3), (3, 4)), Case((0, 3), (3, 2))))
+def mm(a: Any, b: Any) -> Any:
+    """Product of two matrices."""
+    _ranks("mm", a, b, 2, 2)
+    return matmul_nd(a, b)
+
+
+@composite(inputs=("a", "b"), cases=(Case((2, 2, 3), (2, 3, 4)),))
+def bmm(a: Any, b: Any) -> Any:
+    """Products of two batches of matrices, pair by pair."""
+    _ranks("bmm", a, b, 3, 3)
+    if a.shape[0] != b.shape[0]:
+        raise ShapeError(f"bmm: batches of {a.shape[0]} and {b.shape[0]}; `tg.matmul` would broadcast a batch of 1")
+    return matmul_nd(a, b)
+
+
+@composite(inputs=("a", "b"), cases=(Case((2, 3), (3,)),))
+def mv(a: Any, b: Any) -> Any:
+    """Product of a matrix and a vector."""
+    _ranks("mv", a, b, 2, 1)
+    return matmul(a, b)
+
+
+@composite(numpy=(np.dot,), inputs=("a", "b"), cases=(Case((3,), (3,)), Case((0,), (0,))))
+def dot(a: Any, b: Any) -> Any:
+    """Sum of the products of two vectors' entries."""
+    _ranks("dot", a, b, 1, 1)
+    return matmul(a, b)
+
+
+@composite(numpy=(np.outer,), inputs=("a", "b"), cases=(Case((2,), (3,)),))
+def outer(a: Any, b: Any) -> Any:
+    """All products of an entry of a with an entry of b."""
+    _ranks("outer", a, b, 1, 1)
+    return a.unsqueeze(1) * b.unsqueeze(0)
+
+
+@composite(
+    inputs=("x", "a", "b"), cases=(
+        Case((4,), (2, 3), (3, 4)),
+        Case((2, 4), (2, 3), (3, 4), beta=0.5, alpha=-2.0),
+    ),
+)
+def addmm(x: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Any:
+    """beta · x + alpha · (a @ b)."""
+    y = mm(a, b)
+    return (x if beta == 1 else beta * x) + (y if alpha == 1 else alpha * y)
+
+
+@composite(
+    numpy=(np.diagonal,), cases=(
+        Case((3, 4)),
+        Case((2, 3, 4), offset=1, dim1=-1, dim2=0),
+        Case((3, 2), offset=-1),
+        Case((2, 2), offset=5),
+    ),
+)
+def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    """The entries (i, i + offset) of two dimensions, as the last dimension."""
+    i, j = normal_axes((dim1, dim2), x.ndim, "diagonal")
+    axes = [k for k in range(x.ndim) if k not in (i, j)]
+    n = max(0, min(x.shape[i] + min(offset, 0), x.shape[j] - max(offset, 0)))
+    steps = np.arange(n)
+    return permute(x, (*axes, i, j))[(Ellipsis, steps + max(-offset, 0), steps + max(offset, 0))]
+
+
+@composite(cases=(Case((2, 3)), Case((2,), offset=-1)))
+def diag_embed(x: Any, offset: int = 0) -> Any:
+    """Matrices with the last dimension of x on a diagonal."""
+    n = x.shape[-1] + (offset if offset > 0 else -offset)
+    steps = np.arange(x.shape[-1])
+    key = (Ellipsis, steps + max(-offset, 0), steps + max(offset, 0))
+    return scatter_into(x, key, (*x.shape[:-1], n, n))
+
+
+@composite(numpy=(np.diag,), cases=(Case((3,)), Case((3, 4), diagonal=1), Case((2,), diagonal=-2)))
+def diag(x: Any, diagonal: int = 0) -> Any:
+    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
+    if x.ndim == 1:
+        return diag_embed(x, diagonal)
+    if x.ndim != 2:
+        raise ShapeError(f"diag: needs a vector or a matrix, got {tuple(x.shape)}; use diagonal or diag_embed")
+    return diagonal_of(x, diagonal)
+
+
+diagonal_of = diagonal
+
+
+@composite(numpy=(np.trace,), cases=(Case((3, 3)), Case((2, 4))))
+def trace(x: Any) -> Any:
+    """Sum of a matrix's diagonal."""
+    if x.ndim != 2:
+        raise ShapeError(f"trace: needs a matrix, got {tuple(x.shape)}")
+    return diagonal_of(x).sum()
+
+
+@composite(
+    numpy=(np.tensordot,), inputs=("a", "b"), cases=(
+        Case((2, 3, 4), (3, 4, 2)),
+        Case((2, 3), (2, 3), dims=((0, 1), (0, 1))),
+        Case((2,), (3,), dims=0),
+        Case((2, 3), (4, 3), dims=((1,), (1,))),
+    ),
+)
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
+    """Products summed over the last `dims` dimensions of a and the first of b, or over two lists of dimensions."""
+    if isinstance(dims, int):
+        dims = (range(a.ndim - dims, a.ndim), range(dims))
+    left, right = (tuple(d) if hasattr(d, "__iter__") else (d,) for d in dims)
+    over_a = normal_axes(left, a.ndim, "tensordot") if left else ()
+    over_b = normal_axes(right, b.ndim, "tensordot") if right else ()
+    if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
+        raise ShapeError(f"tensordot: dimensions {over_a} of {tuple(a.shape)} and {over_b} of {tuple(b.shape)} differ")
+    keep_a = [i for i in range(a.ndim) if i not in over_a]
+    keep_b = [i for i in range(b.ndim) if i not in over_b]
+    inner = prod([a.shape[i] for i in over_a])
+    shape_a, shape_b = [a.shape[i] for i in keep_a], [b.shape[i] for i in keep_b]
+    flat_a = reshape(permute(a, (*keep_a, *over_a)), (prod(shape_a), inner))
+    flat_b = reshape(permute(b, (*over_b, *keep_b)), (inner, prod(shape_b)))
+    return reshape(matmul_nd(flat_a, flat_b), (*shape_a, *shape_b))
+
+
+@composite(cases=(Case((2, 3)), Case((2, 3, 4))))
+def mT(x: Any) -> Any:  # noqa: N802
+    """The last two dimensions swapped."""
+    if x.ndim < 2:
+        raise ShapeError(f"mT: needs at least 2 dimensions, got {tuple(x.shape)}")
+    return transpose(x, -2, -1)
+
+
+@composite(cases=(Case((2, 3)), Case((2, 3, 4))))
+def T(x: Any) -> Any:  # noqa: N802
+    """All dimensions in reverse order."""
+    return t(x) if x.ndim <= 2 else permute(x, tuple(range(x.ndim))[::-1])
+
+
+publish(globals())

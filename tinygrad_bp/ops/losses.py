@@ -1,0 +1,113 @@
+"""Losses, each declared whole: fewer nodes than their composition, exact at extremes, and the same derivatives.
+
+Class targets come as an index for each row of scores, with a weight for each row, which also holds the 1/n of a mean
+and a 0 for rows that do not count. Read `__init__.py` next.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dialect
+from ..declare import Case, elementwise, fused, publish
+from .reductions import softmax_along
+
+
+def _mean_square(a: Any, b: Any) -> Any:
+    d = a - b
+    flat = d.reshape(-1) if d.ndim else d
+    return np.dot(flat, flat) / (d.size or np.nan)
+
+
+mean_squared_error = fused(
+    _mean_square,
+    "mean of (a - b)²",
+    lambda g, a, b: (g * (2 / (prod(np.broadcast_shapes(a.shape, b.shape)) or 1))) * (a - b),
+    lambda g, a, b: (g * (-2 / (prod(np.broadcast_shapes(a.shape, b.shape)) or 1))) * (a - b),
+    method=False,
+    cases=(Case((2, 3), (2, 3)), Case((3, 1), (3, 2)), Case((), ())),
+)
+huber_of = elementwise(
+    lambda x, delta=1.0: np.where(np.abs(x) <= delta, 0.5 * x * x, delta * (np.abs(x) - 0.5 * delta)),
+    "x²/2 near 0, a line of slope δ beyond (Huber 1964)",
+    lambda g, x, delta: g * np.minimum(np.maximum(x, -delta), delta),
+    method=False,
+    cases=({"delta": 0.7},),
+)
+
+
+def log_from_minus_100(x: Any) -> Any:
+    """log(x), at least -100 as in PyTorch; outside [0, 1] NaN, which the caller explains."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.maximum(np.log(x), -100)
+
+
+binary_cross_entropy_of = elementwise(
+    lambda a, b: -(b * log_from_minus_100(a) + (1 - b) * log_from_minus_100(1 - a)),
+    "-(b log a + (1 - b) log(1 - a)), the logarithms at least -100",
+    lambda g, a, b: g * ((a - b) / np.maximum(a * (1 - a), 1e-12)),
+    lambda g, a: g * (log_from_minus_100(1 - a) - log_from_minus_100(a)),
+    domain=(0.1, 0.9),
+    method=False,
+)
+bce_with_logits_of = elementwise(
+    lambda a, b, pos_weight=1.0: (1 - b) * a + (1 + (pos_weight - 1) * b) * np.logaddexp(0.0, -a),
+    "-(w b log σ(a) + (1 - b) log(1 - σ(a))) from the score a",
+    lambda g, a, b, pos_weight: g * ((1 - b) - (1 + (pos_weight - 1) * b) * dialect.sigmoid(-a)),
+    lambda g, a, pos_weight: g * ((pos_weight - 1) * np.logaddexp(0.0, -a) - a),
+    domain=(0.1, 0.9),
+    method=False,
+    cases=({"pos_weight": 1.0}, {"pos_weight": 2.5}),
+)
+
+
+def _rows(x: Any, target: Any, weight: Any, total: bool) -> Any:
+    """-weight · x[row, target of the row], or their sum; a weight of 0 hides even an infinite score."""
+    weight = np.asarray(weight, x.dtype)
+    y = np.where(weight == 0, x.dtype.type(0), -x[np.arange(len(x)), target]) * weight
+    return np.add.reduce(y) if total else y
+
+
+def _column(g: Any) -> Any:
+    return g.reshape((-1, 1))
+
+
+def _one_hot(target: Any, count: int) -> Any:
+    return np.equal(_column(target), np.arange(count))
+
+
+def _softmax(x: Any) -> Any:
+    return softmax_along.op.forward(x, 1) if dialect.is_array(x) else softmax_along(x, 1)
+
+
+CLASSES = (
+    Case((3, 4), target=np.array([0, 3, 0]), weight=np.array([0.5, 1.0, 0.0]), total=True),
+    Case((2, 3), target=np.array([2, 1]), weight=np.array([0.5, 2.0]), total=False),
+    Case((2, 3), target=np.array([2, 1]), weight=0.5, total=True),
+)
+nll_rows = fused(
+    _rows,
+    "minus the log-probability of each row's class, weighted",
+    lambda g, target, weight, x_shape: _column(g * -np.asarray(weight, g.dtype)) * _one_hot(target, x_shape[1]),
+    method=False,
+    cases=CLASSES,
+)
+cross_entropy_rows = fused(
+    lambda x, target, weight, total: _rows(_log_softmax(x), target, weight, total),
+    "minus the log-softmax of each row's class, weighted",
+    lambda g, x, target, weight: _column(g * np.asarray(weight, g.dtype))
+    * (_softmax(x) - _one_hot(target, x.shape[1])),
+    method=False,
+    cases=CLASSES,
+)
+
+
+def _log_softmax(x: Any) -> Any:
+    shifted = x - np.max(x, axis=1, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=1, keepdims=True))
+
+
+publish(globals())

@@ -1,0 +1,240 @@
+"""Folding axes away: sums, means, extremes, norms; and running sums. A rule sees its axes kept as size 1.
+
+Read `shapes.py` next.
+"""
+
+from __future__ import annotations
+
+import math
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from ..calling import normal_axes, normal_axis
+from ..declare import Case, composite, fused, linear, publish, reduction
+from .arithmetic import abs as abs_of
+from .comparison import count_nonzero
+
+size_of = math.prod
+
+
+def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
+    n = size_of([x.shape[i] for i in axis])
+    total = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return total / n if n else total * np.nan
+
+
+def _logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
+    """Shifted by the largest entry, so that e to the x never overflows; infinities keep their meaning."""
+    top = np.max(x, axis=axis, keepdims=True, initial=-inf)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore", over="ignore"):
+        y = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
+
+
+def _norm(x: Any, axis: Any, keepdims: bool) -> Any:
+    return np.sqrt(np.add.reduce(x * x, axis=axis, keepdims=keepdims))
+
+
+def _norm_p(x: Any, axis: Any, keepdims: bool, p: float = 2.0) -> Any:
+    return np.add.reduce(np.abs(x) ** p, axis=axis, keepdims=keepdims) ** (1 / p)
+
+
+sum = reduction(  # noqa: A001
+    lambda x, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims), "total", lambda g: g, numpy=(np.sum,)
+)
+mean = reduction(
+    _mean,
+    "total divided by the number of entries",
+    lambda g, kept, x_shape: g * (size_of(kept) / (size_of(x_shape) or 1)),
+    numpy=(np.mean,),
+)
+amax = reduction(
+    lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
+    "the largest entry; a tie shares the gradient",
+    lambda g, x, y, axis: g * (x == y) / np.sum((x == y).astype(g.dtype), axis=axis, keepdims=True),
+    numpy=(np.amax,),
+)
+amin = reduction(
+    lambda x, axis, keepdims: np.min(x, axis=axis, keepdims=keepdims),
+    "the smallest entry; a tie shares the gradient",
+    lambda g, x, y, axis: g * (x == y) / np.sum((x == y).astype(g.dtype), axis=axis, keepdims=True),
+    numpy=(np.amin,),
+)
+logsumexp = reduction(_logsumexp, "log of the sum of e to the x", lambda g, x, y: g * np.exp(x - y))
+norm_2 = reduction(_norm, "Euclidean length; at 0 the gradient is 0", lambda g, x, y: g * (x / (y + (y == 0))))
+norm_p = reduction(
+    _norm_p,
+    "p-norm, 0 < p < ∞; at 0 the gradient is 0",
+    lambda g, x, y, p: g * np.sign(x) * ((np.abs(x) + (x == 0)) / (y + (y == 0))) ** (p - 1),
+    cases=({"p": 3.0}, {"p": 1.0}, {"p": 2.5}),
+)
+
+
+def _one_axis(x: Any, axis: int) -> tuple[Any, int]:
+    return x, normal_axis(axis, x.ndim, "cumsum")
+
+
+cumsum = linear(
+    lambda x, axis: np.cumsum(x, axis=axis if x.ndim else None).reshape(x.shape),
+    "running total along an axis",
+    lambda g, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis) if g.ndim else g,
+    front=_one_axis,
+    cases=(Case((2, 3), axis=1), Case((4,), axis=0), Case((0, 2), axis=0)),
+)
+
+
+@composite(cases=(Case((2, 3), axis=1), Case((5, 2), axis=0), Case((), axis=0), Case((0,), axis=0)))
+def cumprod(x: Any, axis: int) -> Any:
+    """Running product along an axis, by doubling: its derivative is right at zeros too."""
+    axis, step = normal_axis(axis, x.ndim, "cumprod"), 1
+    while x.ndim and step < x.shape[axis]:
+        head = (slice(None),) * axis
+        rest = x[(*head, slice(step, None))] * x[(*head, slice(None, -step))]
+        x = np.concatenate([x[(*head, slice(None, step))], rest], axis=axis)
+        step *= 2
+    return x
+
+
+@composite(
+    numpy=(np.prod,), cases=(
+        Case((2, 3)),
+        Case((5, 2), axis=0),
+        Case((2, 3), axis=-1, keepdims=True),
+        Case(()),
+        Case((0, 2), axis=0),
+    ),
+)
+def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Product, by halving: its derivative is right at zeros too."""
+    axes = normal_axes(axis, x.ndim, "prod")
+    if x.dtype.kind == "b":
+        x = x.long()
+    for i in axes:
+        head = (slice(None),) * i
+        while x.ndim and x.shape[i] > 1:
+            half = x.shape[i] // 2
+            left, right = x[(*head, slice(0, half))], x[(*head, slice(half, 2 * half))]
+            rest = x[(*head, slice(2 * half, None))]
+            x = left * right if x.shape[i] == 2 * half else np.concatenate([left * right, rest], axis=i)
+        if x.ndim and x.shape[i] == 0:
+            x = x.sum(axis=i, keepdims=True) + 1
+    return x if keepdims else x.reshape([n for i, n in enumerate(x.shape) if i not in axes])
+
+
+@composite(
+    cases=(
+        Case((2, 3)),
+        Case((2, 3), axis=1, keepdims=True),
+        Case((2, 3), axis=(0, 1), correction=0),
+        Case((4,), unbiased=False),
+    ),
+)
+def var(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
+    """Mean squared distance from the mean, divided by n - correction (1 unless `unbiased` is False)."""
+    deviation, n = _deviation(x, axis, correction, unbiased)
+    return (deviation * deviation).sum(axis=axis, keepdims=keepdims) / n
+
+
+@composite(
+    cases=(
+        Case((2, 3)),
+        Case((2, 3), axis=1, keepdims=True),
+        Case((2, 3), axis=(0, 1), correction=0),
+        Case((4,), unbiased=False),
+    ),
+)
+def std(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
+    """Square root of the variance; where all entries are equal its gradient is 0."""
+    deviation, n = _deviation(x, axis, correction, unbiased)
+    return norm_2(deviation, axis, keepdims) / n**0.5
+
+
+def _deviation(x: Any, axis: Any, correction: Any, unbiased: bool) -> tuple[Any, Any]:
+    axes = normal_axes(axis, x.ndim, "var")
+    count = size_of([x.shape[i] for i in axes])
+    correction = (1 if unbiased else 0) if correction is None else correction
+    return x - x.mean(axis=axes, keepdims=True), np.float64(max(count - correction, 0)).item() or float("nan")
+
+
+@composite(
+    cases=(
+        Case((2, 3)),
+        Case((2, 3), p="fro"),
+        Case((2, 3), p=1, axis=1),
+        Case((2, 3), p=3, axis=(0, 1), keepdims=True),
+        Case((2, 3), p=inf, axis=0),
+        Case((2, 3), p=-inf),
+        Case((2, 3), p=0),
+    ),
+)
+def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
+    """The p-norm over `axis`: 2 and 'fro' Euclidean, inf and -inf extremes, 0 the count of nonzeros."""
+    if p in (2, "fro"):
+        return norm_2(x, axis, keepdims)
+    if p == inf:
+        return amax(abs_of(x), axis, keepdims)
+    if p == -inf:
+        return amin(abs_of(x), axis, keepdims)
+    if p == 0:
+        return count_nonzero(x, axis=axis, keepdims=keepdims).to(x.dtype)
+    return norm_p(x, axis, keepdims, p)
+
+
+softmax_along = fused(
+    lambda x, axis: _softmax(x, axis),
+    "e to the x, divided by its total along an axis",
+    lambda g, y, axis: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
+    cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
+    method=False,
+)
+log_softmax_along = fused(
+    lambda x, axis: x - _logsumexp(x, (axis,), True),
+    "x minus logsumexp along an axis",
+    lambda g, y, axis: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
+    cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
+    method=False,
+)
+
+
+def _softmax(x: Any, axis: int) -> Any:
+    y = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-inf))
+    return y / np.add.reduce(y, axis=axis, keepdims=True)
+
+
+def _along(op: Any, x: Any, axis: int, dtype: Any) -> Any:
+    x = x if dtype is None else x.to(dtype)
+    if x.ndim == 0:
+        return op(x.reshape(1), 0).reshape(())
+    return op(x, normal_axis(axis, x.ndim, op.op.name))
+
+
+@composite(
+    cases=(
+        Case((2, 3), axis=1),
+        Case((3, 2), axis=0),
+        Case((), axis=0),
+        Case((2, 3), axis=-1, dtype=np.float64),
+    ),
+)
+def softmax(x: Any, axis: int, dtype: Any = None) -> Any:
+    """e to the x, divided by its total along an axis: positive numbers that sum to 1."""
+    return _along(softmax_along, x, axis, dtype)
+
+
+@composite(
+    cases=(
+        Case((2, 3), axis=1),
+        Case((3, 2), axis=0),
+        Case((), axis=0),
+        Case((2, 3), axis=-1, dtype=np.float64),
+    ),
+)
+def log_softmax(x: Any, axis: int, dtype: Any = None) -> Any:
+    """Logarithm of softmax, finite and exact for scores of any size."""
+    return _along(log_softmax_along, x, axis, dtype)
+
+
+publish(globals())

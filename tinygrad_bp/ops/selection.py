@@ -1,0 +1,84 @@
+"""Largest, smallest, sorted: a position is found without a gradient, and the value is read there with one.
+
+Read `linalg.py` next.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+
+from ..calling import normal_axis
+from ..core import Tensor
+from ..declare import Case, composite, publish
+from ..errors import ShapeError
+from .arithmetic import maximum, minimum
+from .comparison import argmax, argmin, argsort
+from .indexing import take_along_dim
+from .reductions import amax, amin
+
+Found = namedtuple("Found", ["values", "indices"])  # noqa: PYI024
+
+
+def _extreme(x: Any, axis: Any, keepdims: bool, whole: Any, position: Any) -> Any:
+    if axis is None:
+        return whole(x)
+    axis = normal_axis(axis, x.ndim, "max")
+    if x.ndim == 0:
+        return Found(x, position(x))
+    if x.shape[axis] == 0:
+        raise ShapeError(f"max/min: dimension {axis} of shape {tuple(x.shape)} is empty and has no largest entry")
+    indices = position(x, axis=axis, keepdims=True)
+    values = take_along_dim(x, indices, axis)
+    return Found(values, indices) if keepdims else Found(values.squeeze(axis), indices.squeeze(axis))
+
+
+@composite(
+    cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case((2, 3), (3,))),
+)
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+    """The largest entry; along an axis (values, indices); with a second tensor the larger of each pair.
+
+    Over everything a tie shares the gradient; along an axis the first of a tie takes it.
+    """
+    return maximum(x, axis) if isinstance(axis, Tensor) else _extreme(x, axis, keepdims, amax, argmax)
+
+
+@composite(
+    cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case((2, 3), (3,))),
+)
+def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+    """The smallest entry; along an axis (values, indices); with a second tensor the smaller of each pair."""
+    return minimum(x, axis) if isinstance(axis, Tensor) else _extreme(x, axis, keepdims, amin, argmin)
+
+
+@composite(cases=(Case((2, 3)), Case((3, 2), axis=0, descending=True), Case(())))
+def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """(values, indices) in order along an axis; equal entries keep their old order."""
+    if x.ndim == 0:
+        return Found(x, argsort(x.reshape(1)).reshape(()))
+    indices = argsort(x, axis=normal_axis(axis, x.ndim, "sort"), descending=descending)
+    return Found(take_along_dim(x, indices, axis), indices)
+
+
+@composite(cases=(Case((2, 3), k=2), Case((4, 2), k=3, axis=0, largest=False)))
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Any:  # noqa: A002
+    """(values, indices) of the k largest (or smallest) entries along an axis, in order."""
+    i = normal_axis(axis, x.ndim, "topk")
+    if not 0 <= k <= x.shape[i]:
+        raise ShapeError(f"topk: k = {k} is out of range for dimension {i} of size {x.shape[i]}")
+    indices = argsort(x, axis=i, descending=largest)[(slice(None),) * i + (slice(0, k),)]
+    return Found(take_along_dim(x, indices, i), indices)
+
+
+@composite(cases=(Case((5,)), Case((2, 2))))
+def median(x: Any) -> Any:
+    """The middle entry in order; of an even number the lower one, as in PyTorch."""
+    flat = x.reshape(-1)
+    if not flat.shape[0]:
+        raise ShapeError("median: an empty tensor has no middle entry")
+    return flat[argsort(flat)[(flat.shape[0] - 1) // 2]]
+
+
+publish(globals())

@@ -1,0 +1,274 @@
+"""The same entries in another shape: linear maps, each with its adjoint beside it.
+
+broadcast_to ↔ sum_to_size · reshape ↔ reshape back · transpose ↔ the inverse permutation · Read
+`joining.py` next.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import dialect
+from ..calling import normal_axes, normal_axis
+from ..core import Tensor
+from ..declare import Case, composite, linear, publish
+from ..errors import DtypeError, ShapeError
+
+
+def sizes(shape: Any) -> tuple[int, ...]:
+    """Sizes given one by one, or as one tuple, list or Size."""
+    if len(shape) == 1 and not hasattr(shape[0], "__index__"):
+        shape = shape[0]
+    try:
+        return tuple([n.__index__() for n in shape])
+    except (AttributeError, TypeError):
+        raise DtypeError(f"a shape is made of ints, not {shape!r}") from None
+
+
+def fill_in(shape: tuple[int, ...], size: int, have: tuple[int, ...]) -> tuple[int, ...]:
+    """One -1 replaced by what is left over."""
+    known = prod([n for n in shape if n != -1])
+    fits = known == size if -1 not in shape else shape.count(-1) == 1 and known > 0 and size % known == 0
+    if not fits or any(n < -1 for n in shape):
+        raise ShapeError(
+            f"reshape: {size} entries of shape {have} do not fit in {shape}; the product of the sizes must be "
+            f"{size}, and one of them may be -1"
+        )
+    return tuple(size // known if n == -1 else n for n in shape)
+
+
+def _reshape(x: Any, *shape: Any, **named: Any) -> Any:
+    return x, fill_in(sizes(shape or (named["shape"],)), prod(x.shape), tuple(x.shape))
+
+
+def _expand(x: Any, *shape: Any) -> Any:
+    wanted = sizes(shape)
+    lead = len(wanted) - x.ndim
+    have = (1,) * lead + tuple(x.shape)
+    full = tuple(have[i] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
+    if lead < 0 or any(m not in (1, n) for m, n in zip(have, full, strict=True)):
+        raise ShapeError(f"expand: shape {tuple(x.shape)} cannot be expanded to {wanted}: only sizes of 1 can grow")
+    return x, full
+
+
+def _sum_to(x: Any, *shape: Any) -> Any:
+    wanted = sizes(shape)
+    lead = x.ndim - len(wanted)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, x.shape[lead:], strict=True)):
+        raise ShapeError(f"sum_to_size: shape {tuple(x.shape)} cannot be summed to {wanted}")
+    return x, wanted
+
+
+def _axes(x: Any, *axes: Any) -> Any:
+    given = axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes
+    found = normal_axes(tuple(given), x.ndim, "permute")
+    if len(found) != x.ndim:
+        raise ShapeError(f"permute: {tuple(given)} must name each of the {x.ndim} dimensions once")
+    return x, found
+
+
+reshape = linear(
+    lambda x, shape: x.reshape(shape),
+    "the same entries, in order, in another shape",
+    lambda g, x_shape: dialect.reshape(g, x_shape),
+    front=_reshape,
+    cases=(Case((2, 6), shape=(3, 4)), Case((4,), shape=(2, 2)), Case((), shape=(1, 1)), Case((0, 3), shape=(3, 0))),
+)
+broadcast_to = linear(
+    lambda x, shape: np.broadcast_to(x, shape),
+    "x repeated along sizes of 1, without copying",
+    lambda g, x_shape: dialect.sum_to(g, x_shape),
+    front=_expand,
+    numpy=(np.broadcast_to,),
+    cases=(Case((3, 1), shape=(2, 3, 4)), Case((), shape=(2,)), Case((2, 1), shape=(2, 0))),
+)
+sum_to_size = linear(
+    lambda x, shape: dialect.sum_to(x, shape),
+    "x summed down to a shape from which it could have been broadcast",
+    lambda g, x_shape: dialect.broadcast_to(g, x_shape),
+    front=_sum_to,
+    cases=(Case((2, 3, 4), shape=(3, 1)), Case((2, 3), shape=())),
+)
+permute = linear(
+    lambda x, axes: np.transpose(x, axes),
+    "the dimensions in another order",
+    lambda g, axes: np.transpose(g, dialect.inverse(axes)),
+    front=_axes,
+    cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((2, 3), axes=(1, 0)), Case((), axes=())),
+)
+flip = linear(
+    lambda x, axis: np.flip(x, axis),
+    "back to front along axes",
+    lambda g, axis: np.flip(g, axis),
+    front=lambda x, *axis: (x, normal_axes(axis[0] if len(axis) == 1 else axis, x.ndim, "flip")),
+    numpy=(np.flip,),
+    cases=(Case((2, 3), axis=(1,)), Case((2, 3), axis=(0, 1))),
+)
+
+
+def _roll(x: Any, shifts: Any, axis: Any = None) -> Any:
+    return x, shifts, axis if axis is None else normal_axes(axis, x.ndim, "roll")
+
+
+def _negative(shifts: Any) -> Any:
+    return tuple(-n for n in shifts) if isinstance(shifts, tuple | list) else -shifts
+
+
+roll = linear(
+    lambda x, shifts, axis: np.roll(x, shifts, axis),
+    "shifted along axes, what falls off coming in again at the other end",
+    lambda g, shifts, axis: np.roll(g, _negative(shifts), axis),
+    front=_roll,
+    numpy=(np.roll,),
+    cases=(Case((2, 3), shifts=1, axis=1), Case((5,), shifts=2), Case((2, 3), shifts=(1, -1), axis=(0, 1))),
+)
+tril = linear(
+    lambda x, diagonal=0: np.tril(x, diagonal),
+    "the lower triangle, zeros above the diagonal",
+    lambda g, diagonal: np.tril(g, diagonal),
+    numpy=(np.tril,),
+    cases=(Case((3, 4), diagonal=0), Case((2, 3, 3), diagonal=-1)),
+)
+triu = linear(
+    lambda x, diagonal=0: np.triu(x, diagonal),
+    "the upper triangle, zeros below the diagonal",
+    lambda g, diagonal: np.triu(g, diagonal),
+    numpy=(np.triu,),
+    cases=(Case((3, 4), diagonal=0), Case((2, 3, 3), diagonal=1)),
+)
+
+
+@composite(
+    numpy=(np.transpose,), cases=(
+        Case((2, 3, 4), dim0=0, dim1=-1),
+        Case((2, 3, 4), dim0=(2, 0, 1)),
+        Case((2, 3)),
+        Case((), dim0=0, dim1=-1),
+    ),
+)
+def transpose(x: Any, dim0: Any = None, dim1: Any = None) -> Any:
+    """Two dimensions swapped; in NumPy's spelling a tuple of all axes, or none for the reverse order."""
+    if dim1 is not None:
+        axes = list(range(x.ndim))
+        i, j = normal_axis(dim0, x.ndim, "transpose"), normal_axis(dim1, x.ndim, "transpose")
+        if x.ndim:
+            axes[i], axes[j] = axes[j], axes[i]
+        return permute(x, tuple(axes))
+    return permute(x, tuple(range(x.ndim))[::-1] if dim0 is None else dim0)
+
+
+@composite(numpy=(np.swapaxes,), cases=(Case((2, 3, 4), axis0=0, axis1=-1),))
+def swapaxes(x: Any, axis0: int, axis1: int) -> Any:
+    """Two dimensions swapped."""
+    return transpose(x, axis0, axis1)
+
+
+@composite(cases=(Case((2, 3)), Case((3,)), Case(())))
+def t(x: Any) -> Any:
+    """The transpose of a matrix; vectors and scalars as they are."""
+    if x.ndim > 2:
+        raise ShapeError(f"t: a tensor of at most 2 dimensions is expected, got {tuple(x.shape)}; use `.mT` or permute")
+    return permute(x, (1, 0)) if x.ndim == 2 else x
+
+
+@composite(
+    numpy=(np.moveaxis,), cases=(
+        Case((2, 3, 4), source=0, destination=-1),
+        Case((2, 3, 4), source=(0, 1), destination=(1, 2)),
+    ),
+)
+def movedim(x: Any, source: Any, destination: Any) -> Any:
+    """Dimensions moved to other places, the others keeping their order."""
+    here = normal_axes(source, x.ndim, "movedim")
+    there = normal_axes(destination, x.ndim, "movedim")
+    if len(here) != len(there):
+        raise ShapeError(f"movedim: {len(here)} dimensions cannot go to {len(there)} places")
+    rest = iter([i for i in range(x.ndim) if i not in here])
+    place = dict(zip(there, here, strict=True))
+    return permute(x, tuple(place[i] if i in place else next(rest) for i in range(x.ndim)))
+
+
+@composite(
+    cases=(Case((2, 3, 4)), Case((2, 3, 4), start_dim=1), Case((2, 3, 4), start_dim=0, end_dim=-2), Case(())),
+)
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """The dimensions from start to end made one."""
+    first, last = normal_axis(start_dim, x.ndim, "flatten"), normal_axis(end_dim, x.ndim, "flatten")
+    if first > last:
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    return reshape(x, (*x.shape[:first], prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
+
+
+@composite(numpy=(np.ravel,), cases=(Case((2, 3)), Case(()), Case((0, 2))))
+def ravel(x: Any) -> Any:
+    """All entries in one dimension."""
+    return reshape(x, (prod(x.shape),))
+
+
+@composite(cases=(Case((2, 6), axis=-1, sizes=(2, -1)), Case((4,), axis=0, sizes=(2, 2))))
+def unflatten(x: Any, axis: int, sizes: Any) -> Any:
+    """One dimension made several."""
+    i = normal_axis(axis, x.ndim, "unflatten")
+    return reshape(x, (*x.shape[:i], *fill_in(tuple(sizes), x.shape[i], (x.shape[i],)), *x.shape[i + 1 :]))
+
+
+@composite(
+    numpy=(np.squeeze,), cases=(
+        Case((1, 3, 1)),
+        Case((1, 3, 1), axis=0),
+        Case((1, 3, 1), axis=(0, -1)),
+        Case((1,)),
+    ),
+)
+def squeeze(x: Any, axis: Any = None) -> Any:
+    """Dimensions of size 1 taken away: all, or those named (where they are of size 1)."""
+    axes = normal_axes(axis, x.ndim, "squeeze")
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
+
+
+@composite(cases=(Case((2, 3), axis=0), Case((2, 3), axis=-1), Case((), axis=0)))
+def unsqueeze(x: Any, axis: int) -> Any:
+    """A dimension of size 1 put in before `axis`."""
+    i = normal_axis(axis, x.ndim + 1, "unsqueeze")
+    return reshape(x, (*x.shape[:i], 1, *x.shape[i:]))
+
+
+@composite(cases=(Case((2, 3), sizes_=(2, 1, 2)), Case((), sizes_=(3,)), Case((2,), sizes_=(0,))))
+def repeat(x: Any, *sizes_: Any) -> Any:
+    """The whole tensor laid side by side: `repeat(2, 3)` twice along the first dimension, 3 times along the second."""
+    times = sizes(sizes_)
+    if len(times) < x.ndim or any(n < 0 for n in times):
+        raise ShapeError(f"repeat: {times} needs a number for each of the {x.ndim} dimensions, none negative")
+    shape = (1,) * (len(times) - x.ndim) + tuple(x.shape)
+    spread = reshape(x, tuple(n for size in shape for n in (1, size)))
+    spread = broadcast_to(spread, tuple(n for pair in zip(times, shape, strict=True) for n in pair))
+    return reshape(spread, tuple(k * n for k, n in zip(times, shape, strict=True)))
+
+
+@composite(numpy=(np.tile,), cases=(Case((2, 3), dims=(2,)), Case((3,), dims=(2, 2))))
+def tile(x: Any, *dims: Any) -> Any:
+    """As `repeat`, with missing leading numbers taken as 1."""
+    times = sizes(dims)
+    return repeat(x, (1,) * (x.ndim - len(times)) + times)
+
+
+@composite(
+    cases=(
+        Case((2, 3), repeats=2),
+        Case((2, 3), repeats=np.array([2, 0, 1]), axis=1),
+        Case((2, 3), repeats=3, axis=-2),
+    ),
+)
+def repeat_interleave(x: Any, repeats: Any, axis: Any = None) -> Any:
+    """Each entry along an axis repeated: the same number of times, or each its own."""
+    x, i = (ravel(x), 0) if axis is None else (x, normal_axis(axis, x.ndim, "repeat_interleave"))
+    count = repeats.array if isinstance(repeats, Tensor) else np.asarray(repeats)
+    if count.ndim and count.size not in (1, x.shape[i]):
+        raise ShapeError(f"repeat_interleave: {count.size} repeats for {x.shape[i]} entries")
+    return x[(slice(None),) * i + (np.repeat(np.arange(x.shape[i]), count),)]
+
+
+publish(globals())

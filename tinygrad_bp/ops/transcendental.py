@@ -1,0 +1,61 @@
+"""The calculus page: each line is a function, its name in words, and its derivative.
+
+`g` is the cotangent, `x` the input, `y` the output. Read `arithmetic.py` next.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..declare import elementwise, publish
+from ..dialect import sigmoid as sigmoid_of
+from ..kernels import erf as erf_of
+
+LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
+POSITIVE, UNIT, ABOVE_1, OVER_MINUS_1 = (0.1, 4.0), (-0.95, 0.95), (1.1, 4.0), (-0.9, 4.0)
+
+exp = elementwise(np.exp, "e to the x", lambda g, y: g * y, analytic=True)
+exp2 = elementwise(np.exp2, "2 to the x", lambda g, y: g * (y * LN2))
+expm1 = elementwise(np.expm1, "e to the x, minus 1, exact near 0", lambda g, y: g * (y + 1), analytic=True)
+log = elementwise(np.log, "natural logarithm", lambda g, x: g / x, domain=POSITIVE, analytic=True)
+log2 = elementwise(np.log2, "logarithm to base 2", lambda g, x: g / (x * LN2), domain=POSITIVE, analytic=True)
+log10 = elementwise(np.log10, "logarithm to base 10", lambda g, x: g / (x * LN10), domain=POSITIVE, analytic=True)
+log1p = elementwise(np.log1p, "log(1 + x), exact near 0", lambda g, x: g / (1 + x), domain=OVER_MINUS_1, analytic=True)
+
+sin = elementwise(np.sin, "sine", lambda g, x: g * np.cos(x), analytic=True)
+cos = elementwise(np.cos, "cosine", lambda g, x: -g * np.sin(x), analytic=True)
+tan = elementwise(np.tan, "tangent", lambda g, y: g * (1 + y * y), domain=(-1.3, 1.3), analytic=True)
+asin = elementwise(np.arcsin, "inverse sine", lambda g, x: g / np.sqrt(1 - x * x), domain=UNIT, analytic=True)
+acos = elementwise(np.arccos, "inverse cosine", lambda g, x: -g / np.sqrt(1 - x * x), domain=UNIT, analytic=True)
+atan = elementwise(np.arctan, "inverse tangent", lambda g, x: g / (1 + x * x), analytic=True)
+atan2 = elementwise(
+    np.arctan2,
+    "angle of the point (b, a), in its quadrant",
+    lambda g, a, b: g * b / (a * a + b * b),
+    lambda g, a, b: -g * a / (a * a + b * b),
+    domain=POSITIVE,
+)
+
+sinh = elementwise(np.sinh, "hyperbolic sine", lambda g, x: g * np.cosh(x), analytic=True)
+cosh = elementwise(np.cosh, "hyperbolic cosine", lambda g, x: g * np.sinh(x), analytic=True)
+tanh = elementwise(np.tanh, "hyperbolic tangent", lambda g, y: g * (1 - y * y), analytic=True)
+asinh = elementwise(np.arcsinh, "inverse hyperbolic sine", lambda g, x: g / np.sqrt(x * x + 1), analytic=True)
+acosh = elementwise(
+    np.arccosh, "inverse hyperbolic cosine", lambda g, x: g / np.sqrt(x * x - 1), domain=ABOVE_1, analytic=True
+)
+atanh = elementwise(
+    np.arctanh, "inverse hyperbolic tangent", lambda g, x: g / (1 - x * x), domain=UNIT, analytic=True
+)
+
+sigmoid = elementwise(sigmoid_of, "1 / (1 + e to the -x)", lambda g, y: g * (y * (1 - y)))
+softplus = elementwise(
+    lambda x, beta=1.0, threshold=20.0: np.where(beta * x > threshold, x, np.logaddexp(0.0, beta * x) / beta),
+    "log(1 + e to the βx) / β, the line x itself above the threshold",
+    lambda g, x, beta, threshold: np.where(beta * x > threshold, g, g * sigmoid_of(beta * x)),
+    cases=({}, {"beta": 0.5}, {"beta": 3.0, "threshold": 1.0}),
+)
+erf = elementwise(erf_of, "error function", lambda g, x: g * (TWO_OVER_SQRT_PI * np.exp(-x * x)))
+
+publish(globals())

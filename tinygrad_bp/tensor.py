@@ -1,0 +1,3 @@
+from ._tensor import Tensor
+
+__all__ = ["Tensor"]
