@@ -24,6 +24,8 @@ ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH")))),
 }
+# Without its bytecode a package is compiled at every import, and that is what would be timed.
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class WorkerError(Exception):

@@ -113,7 +113,8 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
 
 def plain(op: Op) -> Callable[..., Any]:
     """The call of an operation without parameters."""
-    return {1: unary, 2: binary, 3: ternary}[len(op.inputs)](op)
+    makers: dict[int, Callable[[Op], Callable[..., Any]]] = {1: unary, 2: binary, 3: ternary}
+    return makers[len(op.inputs)](op)
 
 
 def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:

@@ -1,6 +1,7 @@
 """What a tensor tells of itself and what it can be turned into: shape, numbers, arrays, dtypes, copies.
 
-These are the methods that are no mathematics; the loud exits from the graph are here too. Read `autograd/passes.py` next.
+These are the methods that are no mathematics; the loud exits from the graph are here too. Read
+`autograd/passes.py` next.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ cast = linear(
     cases=(Case((2, 3), dtype=np.dtype(np.float64)), Case((), dtype=np.dtype(np.float64))),
     method=False,
 )
-clone = linear(lambda x: x.copy(), "a copy with memory of its own, still in the graph", lambda g: g, cases=(Case((2, 3)), Case((0,))))
+clone = linear(
+    lambda x: x.copy(),
+    "a copy with memory of its own, still in the graph",
+    lambda g: g,
+    cases=(Case((2, 3)), Case((0,))),
+)
 publish(globals())
 
 
@@ -244,7 +250,9 @@ class Methods:
     # ------------------------------------------------------------ copies
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if self.node is not None and not isinstance(self.node, Leaf):
-            raise GraphError("deepcopy: only leaves can be copied with their place in the graph; use `t.detach().clone()`")
+            raise GraphError(
+                "deepcopy: only leaves can be copied with their place in the graph; use `t.detach().clone()`"
+            )
         new = object.__new__(type(self))
         memo[id(self)] = new
         new.__setstate__((self.array.copy(), self.node is not None))
@@ -254,7 +262,9 @@ class Methods:
         return new
 
     def __copy__(self) -> Any:
-        return Methods.detach(self).requires_grad_(self.node is not None) if type(self) is Tensor else self.__deepcopy__({})
+        new = object.__new__(type(self))
+        new.__setstate__((self.array, self.node is not None))
+        return new
 
     def __reduce__(self) -> Any:
         _leave(self, "pickle") if not Methods.is_leaf.fget(self) else None  # type: ignore[attr-defined]

@@ -246,9 +246,7 @@ def fit(g: Any, parent: Node, node: Node) -> Any:
                 f"{node.op.name}: its backward gave a gradient of shape {tuple(g.shape)} for an input of shape "
                 f"{tuple(parent.shape)}; a backward must return the input's shape"
             )
-        axes = tuple(range(lead)) + tuple(
-            i for i, n in enumerate(parent.shape, lead) if n == 1 and g.shape[i] != 1
-        )
+        axes = tuple(range(lead)) + tuple(i for i, n in enumerate(parent.shape, lead) if n == 1 and g.shape[i] != 1)
         g = np.sum(g, axis=axes, keepdims=True).reshape(parent.shape)
     return g if g.dtype == parent.dtype else g.astype(parent.dtype)
 

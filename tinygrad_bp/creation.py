@@ -1,18 +1,24 @@
 """Making tensors: from Python data, from arrays, from sizes.
 
-Python floats take the default dtype (float32), Python ints int64, arrays keep their own dtype. Read `conversion.py` next.
+Python floats take the default dtype (float32), Python ints int64, arrays keep their own dtype. Read
+`conversion.py` next.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .core import Leaf, Tensor, require_float, wrap
+from .core import Leaf, require_float, wrap
 from .dtypes import get_default_dtype
 from .errors import DtypeError, ShapeError
 from .ops.shapes import sizes
+
+if TYPE_CHECKING:
+    from ._tensor import Tensor
+else:
+    from .core import Tensor
 
 
 def array_of(data: Any, dtype: Any = None) -> np.ndarray:
@@ -89,7 +95,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """
     cpu_only(device)
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined,no-any-return]
+        return data if dtype is None else data.to(dtype)
     if isinstance(data, np.ndarray):
         return wrap(data if dtype is None else data.astype(dtype, copy=False))
     return made(array_of(data, dtype))
@@ -105,9 +111,10 @@ def from_numpy(array: np.ndarray) -> Tensor:
     >>> t
     tensor([1., 0.], dtype=float64)
     """
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
-        raise DtypeError(f"from_numpy: expected a numeric ndarray, got {type(array).__name__}; use `tg.tensor(data)`")
-    return wrap(array)
+    given: Any = array
+    if not isinstance(given, np.ndarray) or given.dtype.kind not in "biufc":
+        raise DtypeError(f"from_numpy: expected a numeric ndarray, got {type(given).__name__}; use `tg.tensor(data)`")
+    return wrap(given)
 
 
 def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -122,9 +129,7 @@ def _shape(given: tuple[Any, ...], size: Any) -> tuple[int, ...]:
     return sizes(given if size is None else (size,))
 
 
-def zeros(
-    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of a shape, in the default dtype unless one is given.
 
     >>> import tinygrad_bp as tg
@@ -144,9 +149,7 @@ def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, r
     return filled(_shape(shape, size), 1, dtype or get_default_dtype(), device, requires_grad)
 
 
-def empty(
-    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def empty(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose entries are still to be written; here they are zeros, so that a mistake repeats itself.
 
     >>> import tinygrad_bp as tg
@@ -163,12 +166,12 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     >>> tg.full((2,), 7)
     tensor([7, 7])
     """
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     return filled(sizes((size,)), value, dtype or array_of(value).dtype, device, requires_grad)
 
 
 def _like(value: Any, name: str, example: str) -> Any:
-    def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:  # noqa: A002
+    def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         source = input if isinstance(input, Tensor) else wrap(np.asarray(input))
         return filled(source.array.shape, value, dtype or source.array.dtype, device, requires_grad)
 
@@ -188,7 +191,7 @@ empty_like = _like(0, "empty_like", "Entries still to be written (zeros)")
 
 
 def full_like(
-    input: Any,  # noqa: A002
+    input: Any,
     fill_value: Any,
     *,
     dtype: Any = None,
@@ -221,11 +224,12 @@ def arange(
     """
     cpu_only(device)
     first, last = (0, start) if end is None else (start, end)
-    first, last, step = (v.item() if isinstance(v, Tensor) else v for v in (first, last, step))  # type: ignore[attr-defined]
+    first, last, step = (v.item() if isinstance(v, Tensor) else v for v in (first, last, step))
     if step == 0 or (last - first) / step < 0:
         raise ShapeError(f"arange: a step of {step} does not lead from {first} to {last}")
     whole = all(isinstance(v, int) for v in (first, last, step))
-    return made(np.arange(first, last, step, dtype or (np.int64 if whole else get_default_dtype())), requires_grad)
+    numbers: Any = np.arange(first, last, step)
+    return made(numbers.astype(dtype or (np.int64 if whole else get_default_dtype())), requires_grad)
 
 
 def linspace(
@@ -243,9 +247,7 @@ def linspace(
     return made(np.linspace(start, end, steps).astype(dtype or get_default_dtype()), requires_grad)
 
 
-def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal, zeros elsewhere.
 
     >>> import tinygrad_bp as tg

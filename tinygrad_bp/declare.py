@@ -12,7 +12,7 @@ other operations; `constant` has no gradient. Read `ops/transcendental.py` next:
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import calling, dialect
 from .core import OUTPUT, PLAIN
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Rule = Callable[..., Any]
     Picker = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 REGISTRY: dict[str, Op] = {}
 INPUTS = {1: ("x",), 2: ("a", "b"), 3: ("a", "b", "c")}
@@ -53,7 +55,9 @@ class Op:
         self.pure_forward = forward
         self.inputs = options.pop("inputs", None) or INPUTS[max(len(rules), 1)]
         self.params = parameters(forward)[len(self.inputs) :] if hasattr(forward, "__code__") else ()
-        self.defaults = dict(zip(reversed(self.params), reversed(forward.__defaults__ or ()), strict=False)) if self.params else {}
+        self.defaults = (
+            dict(zip(reversed(self.params), reversed(forward.__defaults__ or ()), strict=False)) if self.params else {}
+        )
         self.front: Rule | None = options.pop("front", None)
         self.written = tuple(options.pop("written", rules))  # the sentences themselves, for docs and lint
         self.pure = tuple(rules)
@@ -159,6 +163,10 @@ def fused(forward: Rule, doc: str, *rules: Rule, **options: Any) -> Any:
     return callable_of(Op("fused", forward, doc, rules, options))
 
 
+@overload
+def composite(function: F) -> F: ...
+@overload
+def composite(**options: Any) -> Callable[[F], F]: ...
 def composite(function: Any = None, **options: Any) -> Any:
     """A plain function of other operations: its gradient follows from theirs. Used as a decorator."""
     if function is None:

@@ -12,14 +12,14 @@ import numpy as np
 from .errors import DtypeError
 
 float16 = half = np.dtype(np.float16)
-float32 = float = np.dtype(np.float32)  # noqa: A001  (PyTorch's names)
+float32 = float = np.dtype(np.float32)
 float64 = double = np.dtype(np.float64)
 int8 = np.dtype(np.int8)
 int16 = short = np.dtype(np.int16)
-int32 = int = np.dtype(np.int32)  # noqa: A001
+int32 = int = np.dtype(np.int32)
 int64 = long = np.dtype(np.int64)
 uint8 = np.dtype(np.uint8)
-bool = np.dtype(np.bool_)  # noqa: A001
+bool = np.dtype(np.bool_)
 
 _DEFAULT = [float32]
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}

@@ -25,8 +25,8 @@ def refuse_leaf(tensor: Tensor, by: str) -> None:
     """A leaf in a graph keeps its value: the gradient belongs to it."""
     if MODE.grad and isinstance(tensor.node, Leaf):
         raise InplaceError(
-            f"{by}: a leaf of shape {tensor.array.shape} that requires a gradient cannot be changed in place. Do it under "
-            "`with tg.no_grad():`, or make a new tensor: `y = x + 1`"
+            f"{by}: a leaf of shape {tensor.array.shape} that requires a gradient cannot be changed in place. Do it "
+            "under `with tg.no_grad():`, or make a new tensor: `y = x + 1`"
         )
     if not tensor.array.flags.writeable:
         raise InplaceError(

@@ -23,18 +23,22 @@ SPELLING = {"dim": "axis", "keepdim": "keepdims", "dims": "axis", "exponent": "b
             "split_size_or_sections": "split_size", "self": "x", "unbiased": "unbiased"}  # fmt: skip
 FUNCTIONS: dict[str, Any] = {}
 ALIASES = {
-    "view": "reshape", "expand": "broadcast_to", "concat": "cat", "concatenate": "cat", "absolute": "abs", "negative": "neg",
-    "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "clip": "clamp", "swapdims": "swapaxes",
-    "moveaxis": "movedim", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh",
-    "arccosh": "acosh", "arctanh": "atanh", "fix": "trunc", "ger": "outer", "less": "lt", "less_equal": "le",
-    "greater": "gt", "greater_equal": "ge", "not_equal": "ne",
+    "view": "reshape", "expand": "broadcast_to", "concat": "cat", "concatenate": "cat", "absolute": "abs",
+    "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div",
+    "clip": "clamp", "swapdims": "swapaxes", "moveaxis": "movedim", "arcsin": "asin", "arccos": "acos",
+    "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
+    "fix": "trunc", "ger": "outer", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "not_equal": "ne",
 }  # fmt: skip
-TWO_FORMS = ("sin", "cos", "tan", "tanh", "exp", "log", "sqrt", "neg", "abs", "add", "sub", "mul", "div", "pow", "sigmoid",
-             "relu", "clamp", "reciprocal", "square", "floor", "ceil", "round", "trunc", "rsqrt", "erf", "exp2", "expm1",
-             "log2", "log10", "log1p", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "sign", "lerp",
-             "addcmul", "addcdiv", "addmm", "masked_fill", "scatter_add", "scatter", "floor_divide", "remainder", "tril",
-             "triu", "cumsum", "cumprod", "clip", "multiply", "subtract", "divide", "negative", "eq", "ne", "lt", "le",
-             "gt", "ge", "softplus", "leaky_relu", "atan2", "logical_not", "logical_and", "logical_or")  # fmt: skip
+TWO_FORMS = (
+    "sin", "cos", "tan", "tanh", "exp", "log", "sqrt", "neg", "abs", "add", "sub", "mul", "div", "pow",
+    "sigmoid", "relu", "clamp", "reciprocal", "square", "floor", "ceil", "round", "trunc", "rsqrt", "erf",
+    "exp2", "expm1", "log2", "log10", "log1p", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh",
+    "atanh", "sign", "lerp", "addcmul", "addcdiv", "addmm", "masked_fill", "scatter_add", "scatter",
+    "floor_divide", "remainder", "tril", "triu", "cumsum", "cumprod", "clip", "multiply", "subtract", "divide",
+    "negative", "eq", "ne", "lt", "le", "gt", "ge", "softplus", "leaky_relu", "atan2", "logical_not",
+    "logical_and", "logical_or",
+)  # fmt: skip
 
 
 def names_of(op: Op) -> tuple[str, ...]:
@@ -133,8 +137,8 @@ def bind_all() -> None:
     for operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
         call = getattr(Tensor, f"__{operator}__")
         setattr(Tensor, f"__i{operator}__", in_place(call, f"__i{operator}__"))
-    Tensor.__getitem__ = REGISTRY["getitem"].call  # type: ignore[attr-defined]
-    Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
+    setattr(Tensor, "__getitem__", REGISTRY["getitem"].call)  # noqa: B010
+    setattr(Tensor, "__setitem__", setitem)  # noqa: B010
     for method in (zero_, fill_, copy_):
         setattr(Tensor, method.__name__, method)
 

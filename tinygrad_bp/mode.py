@@ -67,7 +67,7 @@ class _Fixed(_Switch):
         pass
 
 
-class no_grad(_Fixed):  # noqa: N801  (PyTorch's spelling)
+class no_grad(_Fixed):
     """Record no graph inside the block, or inside the decorated function.
 
     >>> import tinygrad_bp as tg
@@ -80,7 +80,7 @@ class no_grad(_Fixed):  # noqa: N801  (PyTorch's spelling)
     grad = False
 
 
-class enable_grad(_Fixed):  # noqa: N801
+class enable_grad(_Fixed):
     """Record a graph inside the block, also within `no_grad`.
 
     >>> import tinygrad_bp as tg
@@ -93,7 +93,7 @@ class enable_grad(_Fixed):  # noqa: N801
     grad = True
 
 
-class inference_mode(_Switch):  # noqa: N801
+class inference_mode(_Switch):
     """Record no graph, as `no_grad` does; `inference_mode(False)` switches recording on again.
 
     The tensors made inside are ordinary ones: they may be used in a graph later.
@@ -111,7 +111,7 @@ class inference_mode(_Switch):  # noqa: N801
         self.grad, self.inference = not mode, bool(mode)
 
 
-class set_grad_enabled(_Switch):  # noqa: N801
+class set_grad_enabled(_Switch):
     """Switch recording on or off at once; as a context manager it is undone at the end of the block.
 
     >>> import tinygrad_bp as tg

@@ -1,11 +1,12 @@
 """NumPy's functions on Tensors: `np.exp(t)`, `ndarray * t`, `np.sum(t, axis=0)` are the operations of the REGISTRY.
 
-NEP 13 (`__array_ufunc__`) and NEP 18 (`__array_function__`) hand the call over. What has no rule raises if a gradient is
-at stake, and is NumPy's own answer otherwise. Read `conversion.py` next.
+NEP 13 (`__array_ufunc__`) and NEP 18 (`__array_function__`) hand the call over. What has no rule raises if a
+gradient is at stake, and is NumPy's own answer otherwise. Read `conversion.py` next.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,14 @@ from .methods import FUNCTIONS
 
 UFUNCS: dict[Any, Any] = {}
 ARRAY_FUNCTIONS: dict[Any, Any] = {}
-REDUCE = {np.add: "sum", np.multiply: "prod", np.maximum: "amax", np.minimum: "amin", np.logical_and: "all", np.logical_or: "any"}
+REDUCE = {
+    np.add: "sum",
+    np.multiply: "prod",
+    np.maximum: "amax",
+    np.minimum: "amin",
+    np.logical_and: "all",
+    np.logical_or: "any",
+}
 EMPTY = {"dtype": None, "out": None, "initial": np._NoValue, "where": np._NoValue, "order": "K", "subok": True}
 
 
@@ -51,8 +59,8 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
     out = kwargs.pop("out", None)
     if out is not None:
         raise InplaceError(
-            f"np.{ufunc.__name__} with out=, or an array `a += tensor`: a result with a graph cannot be written into an "
-            "array. Write `a = a + tensor`"
+            f"np.{ufunc.__name__} with out=, or an array `a += tensor`: a result with a graph cannot be written into "
+            "an array. Write `a = a + tensor`"
         )
     if method == "__call__" and not kwargs and ufunc in UFUNCS:
         return UFUNCS[ufunc](*inputs)
@@ -61,8 +69,8 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
         return FUNCTIONS[REDUCE[ufunc]](*inputs, axis=axis, keepdims=kwargs.get("keepdims", False))
     if has_grad(inputs):
         raise DtypeError(
-            f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}{f' with {sorted(kwargs)}' if kwargs else ''} has no "
-            "derivative here: use an operation of the package, or `t.detach()` if no gradient is wanted"
+            f"np.{ufunc.__name__} ({method}{f' with {sorted(kwargs)}' if kwargs else ''}) has no derivative "
+            "here: use an operation of the package, or `t.detach()` if no gradient is wanted"
         )
     result = getattr(ufunc, method)(*map(plain, inputs), **kwargs)
     return tuple(map(wrap, result)) if isinstance(result, tuple) else wrap(result)
@@ -75,8 +83,8 @@ def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any)
         return call(*args, **kwargs)
     if has_grad((*args, *kwargs.values())):
         raise DtypeError(
-            f"np.{function.__name__} has no derivative here{f' with {sorted(kwargs)}' if call else ''}: use an operation of "
-            "the package, or `t.detach()` if no gradient is wanted"
+            f"np.{function.__name__} has no derivative here{f' with {sorted(kwargs)}' if call else ''}: use "
+            "an operation of the package, or `t.detach()` if no gradient is wanted"
         )
     return function(*map(plain, args), **{k: plain(v) for k, v in kwargs.items()})
 
@@ -90,7 +98,7 @@ def _sections(x: Any, sections: Any, axis: int = 0) -> Any:
     if isinstance(sections, int):
         return list(F["split"](x, x.shape[axis] // sections, axis))
     ends = [0, *sections, x.shape[axis]]
-    return list(F["split"](x, [b - a for a, b in zip(ends, ends[1:], strict=False)], axis))
+    return list(F["split"](x, [b - a for a, b in pairwise(ends)], axis))
 
 
 def _dot(a: Any, b: Any) -> Any:
@@ -127,7 +135,11 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> Any:
     return F["clamp"](x, bounds.get("min", a_min), bounds.get("max", a_max))
 
 
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+def _flat(x: Any, axis: Any) -> Any:
+    return (x.reshape(-1), -1) if axis is None else (x, axis)
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     if x.ndim == 2 and axis is None and ord not in (None, "fro"):
         raise DtypeError(f"np.linalg.norm of a matrix with ord={ord!r} has no derivative here; only the Frobenius norm")
     return F["norm"](x, 2 if ord is None else ord, axis, keepdims)
@@ -141,8 +153,8 @@ ADAPTED = {
     np.cumsum: _cumulative("cumsum"), np.cumprod: _cumulative("cumprod"), np.repeat: _numpy_repeat,
     np.linalg.norm: _norm,
     np.expand_dims: lambda a, axis: F["unsqueeze"](a, axis),
-    np.sort: lambda a, axis=-1: F["sort"](a if axis is not None else a.reshape(-1), -1 if axis is None else axis).values,
-    np.argsort: lambda a, axis=-1: F["argsort"](a if axis is not None else a.reshape(-1), -1 if axis is None else axis),
+    np.sort: lambda a, axis=-1: F["sort"](*_flat(a, axis)).values,
+    np.argsort: lambda a, axis=-1: F["argsort"](*_flat(a, axis)),
     np.reshape: lambda a, shape: F["reshape"](a, shape),
     np.ravel: lambda a: F["ravel"](a),
     np.nonzero: lambda a: F["nonzero"](a, as_tuple=True),
@@ -152,7 +164,8 @@ ADAPTED = {
     np.trace: lambda a, offset=0: F["diagonal"](a, offset).sum(-1),
     np.zeros_like: lambda a: creation.zeros_like(a), np.ones_like: lambda a: creation.ones_like(a),
     np.full_like: lambda a, fill_value: creation.full_like(a, fill_value),
-    np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.size: lambda a, axis=None: a.numel() if axis is None else a.shape[axis],
+    np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim,
+    np.size: lambda a, axis=None: a.numel() if axis is None else a.shape[axis],
 }  # fmt: skip
 
 fill_tables()

@@ -1,4 +1,6 @@
-"""How a tensor prints: as PyTorch does it, four digits, one common format, long ones shortened. Read `autograd` next."""
+"""How a tensor prints: as PyTorch does it, four digits, one common format, long ones shortened.
+
+Read `autograd` next."""
 
 from __future__ import annotations
 
@@ -93,4 +95,4 @@ def text(tensor: Any) -> str:
     return f"{prefix}{body}{tail})"
 
 
-Tensor.__repr__ = text  # type: ignore[method-assign,assignment]
+Tensor.__repr__ = text  # type: ignore[method-assign]

@@ -5,16 +5,21 @@ Read `nn/module.py` next.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import random as stream
-from .core import Tensor, wrap
+from .core import wrap
 from .creation import array_of, cpu_only, made
 from .dtypes import get_default_dtype
 from .inplace import copy_
 from .ops.shapes import sizes
+
+if TYPE_CHECKING:
+    from ._tensor import Tensor
+else:
+    from .core import Tensor
 
 
 def rand(
@@ -80,7 +85,7 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     return wrap(stream.randperm(n, dtype or "int64", generator))
 
 
-def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Tensor:  # noqa: A002
+def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Tensor:
     """Ones with the probabilities in `input` (or with probability `p`, in its shape), otherwise zeros.
 
     >>> import tinygrad_bp as tg
@@ -109,7 +114,7 @@ def normal(
     return wrap(stream.normal(None, mean, std, dtype, generator))
 
 
-def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:  # noqa: A002
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
     """Positions drawn in proportion to the weights in `input`, for each row.
 
     >>> import tinygrad_bp as tg
@@ -120,7 +125,7 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
 
 
 def _like(draw: Any, name: str, what: str) -> Any:
-    def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:  # noqa: A002
+    def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         cpu_only(device)
         return made(draw(input.array.shape, dtype or input.array.dtype), requires_grad)
 
@@ -138,7 +143,7 @@ rand_like = _like(stream.rand, "rand_like", "Uniform numbers in [0, 1)")
 randn_like = _like(stream.randn, "randn_like", "Standard normal numbers")
 
 
-def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, device: Any = None) -> Tensor:  # noqa: A002
+def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Integers from `low` up to, not including, `high`, in the shape and dtype of `input`.
 
     >>> import tinygrad_bp as tg

@@ -20,7 +20,7 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-def numel(input: Any) -> int:  # noqa: A002
+def numel(input: Any) -> int:
     """The number of entries.
 
     >>> import tinygrad_bp as tg
@@ -30,7 +30,7 @@ def numel(input: Any) -> int:  # noqa: A002
     return int(input.array.size)
 
 
-def equal(input: Any, other: Any) -> bool:  # noqa: A002
+def equal(input: Any, other: Any) -> bool:
     """Whether shapes and all entries are the same.
 
     >>> import tinygrad_bp as tg
@@ -41,7 +41,7 @@ def equal(input: Any, other: Any) -> bool:  # noqa: A002
 
 
 def allclose(
-    input: Any,  # noqa: A002
+    input: Any,
     other: Any,
     rtol: float = 1e-05,
     atol: float = 1e-08,

@@ -36,7 +36,9 @@ class Context:
         """Keep input or output tensors (or None); in backward they are `ctx.saved_tensors`."""
         bad = [type(x).__name__ for x in tensors if not (x is None or isinstance(x, Tensor))]
         if bad:
-            raise DtypeError(f"save_for_backward: tensors are expected, got {bad}; keep other things as `ctx.name = value`")
+            raise DtypeError(
+                f"save_for_backward: tensors are expected, got {bad}; keep other things as `ctx.name = value`"
+            )
         self._saved = [(x, x.array if x is not None else None) for x in tensors]
 
     @property
@@ -44,7 +46,7 @@ class Context:
         """The tensors given to `save_for_backward`, unchanged since."""
         if self._freed:
             raise GraphError(
-                "backward a second time: this Function's saved tensors were freed by the first pass; pass `retain_graph=True`"
+                "backward a second time: the saved tensors were freed by the first pass; pass `retain_graph=True`"
             )
         check_saved(tuple(array for _, array in self._saved), self._made, "saved tensor of a Function")
         return tuple(self._redressed(x) for x, _ in self._saved)
@@ -139,8 +141,8 @@ class _FunctionOp:
             results = results[:-1]
         if len(results) != self.count:
             raise ShapeError(
-                f"{self.name}: backward returned {len(results)} gradients for {self.count} inputs of forward; return one "
-                "for each, None where there is none"
+                f"{self.name}: backward returned {len(results)} gradients for {self.count} inputs of forward; "
+                "return one for each, None where there is none"
             )
         return results
 
@@ -157,7 +159,7 @@ class _FunctionOp:
             result = wrap(np.asarray(result, dtype=dtype))
         if not isinstance(result, Tensor):
             raise DtypeError(
-                f"{self.name}: backward returned {type(result).__name__} for input {index}; a Tensor or None is expected"
+                f"{self.name}: backward returned {type(result).__name__} for input {index}, not a Tensor or None"
             )
         lead = result.array.ndim - len(shape)
         if lead < 0 or any(n not in (1, m) for n, m in zip(shape, result.array.shape[lead:], strict=True)):
@@ -171,8 +173,8 @@ class _FunctionOp:
 class Function:
     """An operation with a hand-written backward: subclass it, write two static methods, call `apply`.
 
-    `forward(ctx, *inputs)` computes on tensors, unrecorded; `backward(ctx, *cotangents)` returns a gradient for each input of
-    forward (None where there is none). Written in Tensor operations, backward can itself be differentiated.
+    `forward(ctx, *inputs)` computes on tensors, unrecorded; `backward(ctx, *cotangents)` returns a gradient for each
+    input of forward (None where there is none). Written in Tensor operations, backward can itself be differentiated.
     Alternatively `forward(*inputs)` with a separate `setup_context(ctx, inputs, output)`.
 
     Raises ShapeError if backward returns the wrong number of gradients or a wrong shape.
@@ -277,7 +279,7 @@ def once_differentiable(backward: Any) -> Any:
         recording = MODE.grad
         before, MODE.grad = MODE.grad, False
         try:
-            plain = [g.detach() if isinstance(g, Tensor) else g for g in cotangents]
+            plain = [wrap(g.array) if isinstance(g, Tensor) else g for g in cotangents]
             results = backward(ctx, *plain)
         finally:
             MODE.grad = before

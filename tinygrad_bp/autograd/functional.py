@@ -127,7 +127,9 @@ def _scalar(func: Any) -> Any:
     def checked(*inputs: Any) -> Any:
         y = func(*inputs)
         if not isinstance(y, Tensor) or y.array.size != 1:
-            raise ShapeError(f"hessian: the function must return one number, got {getattr(y, 'shape', type(y).__name__)}")
+            raise ShapeError(
+                f"hessian: the function must return one number, got {getattr(y, 'shape', type(y).__name__)}"
+            )
         return y
 
     return checked

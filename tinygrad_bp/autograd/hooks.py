@@ -1,4 +1,6 @@
-"""Looking at gradients as they pass: hooks on tensors, and `retain_grad` for what is no leaf. Read `functional.py` next."""
+"""Looking at gradients as they pass: hooks on tensors, and `retain_grad` for what is no leaf.
+
+Read `functional.py` next."""
 
 from __future__ import annotations
 

@@ -87,7 +87,9 @@ def grad(
     for i, x in enumerate(wanted):
         if x.node is None:
             raise GraphError(f"grad: input {i} of shape {x.array.shape} does not require a gradient")
-    found = _start(roots, _listed(grad_outputs, len(roots), "grad"), {x.node for x in wanted}, retain_graph, create_graph)
+    found = _start(
+        roots, _listed(grad_outputs, len(roots), "grad"), {x.node for x in wanted}, retain_graph, create_graph
+    )
     totals = {node: (g, borrowed) for node, g, borrowed in found}
     if allow_unused is None:
         allow_unused = materialize_grads
@@ -130,13 +132,13 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
     node = tensor.node
     if node is None:
         raise GraphError(
-            f"backward: this tensor of shape {tensor.array.shape} has no graph: none of its inputs requires a gradient, "
+            f"backward: this tensor of shape {tensor.array.shape} has no graph: no input requires a gradient, "
             "or it was made under no_grad. Create a leaf with `requires_grad=True`"
         )
     if gradient is None:
         if tensor.array.size != 1:
             raise GraphError(
-                f"backward: the gradient 1 is implied only for a scalar, and this tensor has shape {tensor.array.shape}. "
+                f"backward: a gradient of 1 is implied only for a scalar, and this has shape {tensor.array.shape}. "
                 "Reduce it first, `y.sum().backward()`, or pass the cotangent: `y.backward(gradient)`"
             )
         one = _ONES.get((node.shape, node.dtype))
@@ -148,7 +150,7 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
         gradient = wrap(np.asarray(gradient, dtype=node.dtype))
     if gradient.array.shape != tensor.array.shape:
         raise ShapeError(
-            f"backward: the gradient has shape {gradient.array.shape} and the tensor {tensor.array.shape}; they must be equal"
+            f"backward: the gradient has shape {gradient.array.shape}, the tensor {tensor.array.shape}: make them equal"
         )
     gradient = gradient if gradient.array.dtype == node.dtype else gradient.to(node.dtype)
     return node, gradient if create else gradient.array

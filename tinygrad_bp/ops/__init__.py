@@ -1,10 +1,11 @@
 """The tables. One line of a table is one operation; importing this package fills the REGISTRY.
 
 transcendental (the calculus page) → arithmetic → comparison → reductions → shapes → joining → indexing → selection
-→ linalg → einsum → losses. Read `../methods.py` next.
+→ linalg → einsum → activations → losses. Read `../methods.py` next.
 """
 
 from . import (  # noqa: F401
+    activations,
     arithmetic,
     comparison,
     einsum,

@@ -56,7 +56,7 @@ pow_number = elementwise(
 
 neg = elementwise(np.negative, "-x", lambda g: -g, operators=("neg",), analytic=True)
 positive = elementwise(np.positive, "x itself", lambda g: g, operators=("pos",), analytic=True)
-abs = elementwise(np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",))  # noqa: A001
+abs = elementwise(np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",))
 reciprocal = elementwise(np.reciprocal, "1 / x", lambda g, y: -g * y * y, domain=(0.3, 3.0), analytic=True)
 square = elementwise(np.square, "x squared", lambda g, x: g * (2 * x), analytic=True)
 sqrt = elementwise(np.sqrt, "square root", lambda g, y: 0.5 * g / y, domain=(0.1, 4.0), analytic=True)
@@ -69,7 +69,10 @@ floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g))
 ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g))
 trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g))
 round_number = elementwise(
-    lambda x, decimals=0: np.round(x, decimals), "rounded, halves to even", lambda g: ZERO(g), cases=({}, {"decimals": 1})
+    lambda x, decimals=0: np.round(x, decimals),
+    "rounded, halves to even",
+    lambda g: ZERO(g),
+    cases=({}, {"decimals": 1}),
 )
 
 maximum = elementwise(
@@ -113,14 +116,16 @@ select = elementwise(
 
 
 @composite(
-    numpy=(np.power,), operators=("pow", "rpow"), inputs=("a", "b"), cases=(
-        Case((3,), (2, 3)),
-        Case((3,), b=2),
-        Case((3,), b=-1.5),
-        Case((3,), a=2.0)), domain=(0.2, 3.0,
+    numpy=(np.power,),
+    operators=("pow", "rpow"),
+    inputs=("a", "b"),
+    cases=(Case((3,), (2, 3)), Case((3,), b=2), Case((3,), b=-1.5), Case((3,), a=2.0)),
+    domain=(
+        0.2,
+        3.0,
     ),
 )
-def pow(a: Any, b: Any) -> Any:  # noqa: A001
+def pow(a: Any, b: Any) -> Any:
     """a to the b.
 
     A number as exponent keeps only `a`; the derivative at 0 to the 0 is 0.
@@ -131,19 +136,20 @@ def pow(a: Any, b: Any) -> Any:  # noqa: A001
 
 
 @composite(numpy=(np.round,), operators=("round",), cases=(Case((2, 3)), Case((3,), decimals=1)))
-def round(x: Any, decimals: int = 0) -> Any:  # noqa: A001
+def round(x: Any, decimals: int = 0) -> Any:
     """Rounded to `decimals` places, halves to even; its gradient is 0."""
     return round_number(x, int(decimals))
 
 
 @composite(
-    numpy=(np.clip,), cases=(
+    numpy=(np.clip,),
+    cases=(
         Case((2, 3), min=-0.5, max=0.7),
         Case((2, 3), min=-0.2),
         Case((2, 3), (3,), (2, 1)),
     ),
 )
-def clamp(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     """x kept between `min` and `max`, numbers or tensors; None leaves a side open."""
     low, high = -inf if min is None else min, inf if max is None else max
     if isinstance(low, Tensor) or isinstance(high, Tensor):
@@ -155,7 +161,10 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
 
 
 @composite(
-    numpy=(np.where,), method=False, inputs=("condition", "a", "b"), cases=(
+    numpy=(np.where,),
+    method=False,
+    inputs=("condition", "a", "b"),
+    cases=(
         Case((2, 3), (3,), condition=np.array([[True], [False]])),
         Case((2, 1), (), condition=np.array([True, False])),
     ),
@@ -180,9 +189,11 @@ def addcmul(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
 
 
 @composite(
-    inputs=("x", "a", "b"), cases=(
-        Case((2, 3), (3,), (2, 1)),
-        Case((3,), (3,), (3,), value=-0.5)), domain=(0.3, 3.0,
+    inputs=("x", "a", "b"),
+    cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), (3,), value=-0.5)),
+    domain=(
+        0.3,
+        3.0,
     ),
 )
 def addcdiv(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:

@@ -40,8 +40,8 @@ FOLDED = (Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True
 
 argmax = constant(_arg(np.argmax), "position of the largest, the first of a tie", numpy=(np.argmax,), cases=FOLDED)
 argmin = constant(_arg(np.argmin), "position of the smallest, the first of a tie", numpy=(np.argmin,), cases=FOLDED)
-all = constant(_arg(np.all), "whether all are nonzero", numpy=(np.all,), cases=FOLDED)  # noqa: A001
-any = constant(_arg(np.any), "whether one is nonzero", numpy=(np.any,), cases=FOLDED)  # noqa: A001
+all = constant(_arg(np.all), "whether all are nonzero", numpy=(np.all,), cases=FOLDED)
+any = constant(_arg(np.any), "whether one is nonzero", numpy=(np.any,), cases=FOLDED)
 count_nonzero = constant(_arg(np.count_nonzero), "how many are nonzero", numpy=(np.count_nonzero,), cases=FOLDED)
 argsort = constant(
     lambda x, axis=-1, descending=False, stable=True: order(x, axis, descending),

@@ -31,7 +31,10 @@ contract = bilinear(
 
 
 @composite(
-    numpy=(np.einsum,), method=False, inputs=(), cases=(
+    numpy=(np.einsum,),
+    method=False,
+    inputs=(),
+    cases=(
         Case((2, 3), (3, 4), equation="ij,jk->ik"),
         Case((3, 3), equation="ii->i"),
         Case((2, 3), (3,), (2,), equation="ij,j,i->"),
@@ -75,7 +78,9 @@ def _parse(equation: str, operands: Any) -> tuple[list[str], str]:
     if len(inputs) != len(operands):
         raise ShapeError(f"einsum: {equation!r} names {len(inputs)} operands, {len(operands)} were given")
     free = [c for c in LETTERS if c not in equation]
-    widest = max((x.ndim - len(s.replace("...", "")) for s, x in zip(inputs, operands, strict=True) if "..." in s), default=0)
+    widest = max(
+        (x.ndim - len(s.replace("...", "")) for s, x in zip(inputs, operands, strict=True) if "..." in s), default=0
+    )
     dots = "".join(free[:widest])
     for k, (letters, x) in enumerate(zip(inputs, operands, strict=True)):
         count = x.ndim - len(letters.replace("...", ""))

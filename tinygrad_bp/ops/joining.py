@@ -1,8 +1,10 @@
-"""Tensors put together and taken apart. `cat` is the one operation with any number of inputs. Read `indexing.py` next."""
+"""Tensors put together and taken apart. `cat` is the one operation with any number of inputs.
+
+Read `indexing.py` next."""
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ def _cat(tensors: Any, axis: int = 0) -> Any:
     """Tensors one after another along an axis; they agree in every other size."""
     if isinstance(tensors, Tensor) or not hasattr(tensors, "__iter__"):
         raise DtypeError("cat: expected a list or tuple of tensors: `tg.cat([a, b], dim=0)`")
-    given = [x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in tensors]
+    given: list[Any] = [x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in tensors]
     if not given:
         raise ShapeError("cat: the list of tensors is empty")
     given = [x for x in given if x.shape != (0,)] or given[:1]  # PyTorch lets an empty vector pass
@@ -64,7 +66,10 @@ cat = declare(_op, _cat)
 
 
 @composite(
-    numpy=(np.stack,), method=False, inputs=(), cases=(
+    numpy=(np.stack,),
+    method=False,
+    inputs=(),
+    cases=(
         Case((2, 3), (2, 3), axis=1),
         Case((), (), axis=0),
         Case((3,), axis=-1),
@@ -75,7 +80,8 @@ def stack(tensors: Any, axis: int = 0) -> Any:
     shapes = [tuple(x.shape) for x in tensors]
     if len(set(shapes)) != 1:
         raise ShapeError(f"stack: the tensors must be at least one and of one shape, got {shapes}")
-    return cat([x.unsqueeze(axis) if isinstance(x, Tensor) else wrap(x).unsqueeze(axis) for x in tensors], axis)
+    given: list[Any] = [x if isinstance(x, Tensor) else wrap(x) for x in tensors]
+    return cat([x.unsqueeze(axis) for x in given], axis)
 
 
 @composite(numpy=(np.vstack,), method=False, inputs=(), cases=(Case((2, 3), (1, 3)), Case((3,), (3,))))
@@ -92,7 +98,7 @@ def hstack(tensors: Any) -> Any:
 
 
 @composite(cases=(Case((5, 2), split_size=2), Case((2, 5), split_size=(1, 4), axis=1)))
-def split(x: Any, split_size: Any, axis: int = 0) -> Any:
+def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
     """Parts along an axis: of one size (the last may be smaller), or of the sizes in a list."""
     i = normal_axis(axis, x.ndim, "split")
     length = x.shape[i]
@@ -104,11 +110,11 @@ def split(x: Any, split_size: Any, axis: int = 0) -> Any:
         raise ShapeError(f"split: sizes {list(split_size)} add up to {sum(split_size)}, but dimension {i} has {length}")
     ends = list(accumulate(split_size, initial=0))
     head = (slice(None),) * i
-    return tuple(x[(*head, slice(a, b))] for a, b in zip(ends, ends[1:], strict=False))
+    return tuple(x[(*head, slice(a, b))] for a, b in pairwise(ends))
 
 
 @composite(cases=(Case((5, 2), chunks=2), Case((2, 6), chunks=4, axis=-1)))
-def chunk(x: Any, chunks: int, axis: int = 0) -> Any:
+def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Any, ...]:
     """At most `chunks` parts of equal size along an axis, the last one smaller."""
     if chunks <= 0:
         raise ShapeError(f"chunk: the number of parts must be positive, got {chunks}")
@@ -117,7 +123,7 @@ def chunk(x: Any, chunks: int, axis: int = 0) -> Any:
 
 
 @composite(cases=(Case((2, 3)), Case((2, 3), axis=-1)))
-def unbind(x: Any, axis: int = 0) -> Any:
+def unbind(x: Any, axis: int = 0) -> tuple[Any, ...]:
     """The slices along an axis, that axis gone."""
     i = normal_axis(axis, x.ndim, "unbind")
     if x.ndim == 0:

@@ -53,7 +53,10 @@ affine_bias = fused(
 
 
 @composite(
-    numpy=(np.matmul,), operators=("matmul", "rmatmul"), inputs=("a", "b"), cases=(
+    numpy=(np.matmul,),
+    operators=("matmul", "rmatmul"),
+    inputs=("a", "b"),
+    cases=(
         Case((2, 3), (3, 4)),
         Case((3,), (3,)),
         Case((2, 3), (3,)),
@@ -120,7 +123,8 @@ def outer(a: Any, b: Any) -> Any:
 
 
 @composite(
-    inputs=("x", "a", "b"), cases=(
+    inputs=("x", "a", "b"),
+    cases=(
         Case((4,), (2, 3), (3, 4)),
         Case((2, 4), (2, 3), (3, 4), beta=0.5, alpha=-2.0),
     ),
@@ -132,7 +136,8 @@ def addmm(x: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Any:
 
 
 @composite(
-    numpy=(np.diagonal,), cases=(
+    numpy=(np.diagonal,),
+    cases=(
         Case((3, 4)),
         Case((2, 3, 4), offset=1, dim1=-1, dim2=0),
         Case((3, 2), offset=-1),
@@ -179,7 +184,9 @@ def trace(x: Any) -> Any:
 
 
 @composite(
-    numpy=(np.tensordot,), inputs=("a", "b"), cases=(
+    numpy=(np.tensordot,),
+    inputs=("a", "b"),
+    cases=(
         Case((2, 3, 4), (3, 4, 2)),
         Case((2, 3), (2, 3), dims=((0, 1), (0, 1))),
         Case((2,), (3,), dims=0),
@@ -205,7 +212,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 
 
 @composite(cases=(Case((2, 3)), Case((2, 3, 4))))
-def mT(x: Any) -> Any:  # noqa: N802
+def mT(x: Any) -> Any:
     """The last two dimensions swapped."""
     if x.ndim < 2:
         raise ShapeError(f"mT: needs at least 2 dimensions, got {tuple(x.shape)}")
@@ -213,7 +220,7 @@ def mT(x: Any) -> Any:  # noqa: N802
 
 
 @composite(cases=(Case((2, 3)), Case((2, 3, 4))))
-def T(x: Any) -> Any:  # noqa: N802
+def T(x: Any) -> Any:
     """All dimensions in reverse order."""
     return t(x) if x.ndim <= 2 else permute(x, tuple(range(x.ndim))[::-1])
 

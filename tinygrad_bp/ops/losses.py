@@ -39,17 +39,23 @@ huber_of = elementwise(
 )
 
 
-def log_from_minus_100(x: Any) -> Any:
-    """log(x), at least -100 as in PyTorch; outside [0, 1] NaN, which the caller explains."""
+def _log(p: Any) -> Any:
+    """log(p), at least -100 as in PyTorch; NaN for p < 0, which the caller explains."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.maximum(np.log(x), -100)
+        return np.maximum(np.log(p), -100)
+
+
+def _log_rest(p: Any) -> Any:
+    """log(1 - p), in the same way; NaN for p > 1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.maximum(np.log1p(-p), -100)
 
 
 binary_cross_entropy_of = elementwise(
-    lambda a, b: -(b * log_from_minus_100(a) + (1 - b) * log_from_minus_100(1 - a)),
+    lambda a, b: -(b * _log(a) + (1 - b) * _log_rest(a)),
     "-(b log a + (1 - b) log(1 - a)), the logarithms at least -100",
     lambda g, a, b: g * ((a - b) / np.maximum(a * (1 - a), 1e-12)),
-    lambda g, a: g * (log_from_minus_100(1 - a) - log_from_minus_100(a)),
+    lambda g, a: g * (_log_rest(a) - _log(a)),
     domain=(0.1, 0.9),
     method=False,
 )
@@ -98,8 +104,9 @@ nll_rows = fused(
 cross_entropy_rows = fused(
     lambda x, target, weight, total: _rows(_log_softmax(x), target, weight, total),
     "minus the log-softmax of each row's class, weighted",
-    lambda g, x, target, weight: _column(g * np.asarray(weight, g.dtype))
-    * (_softmax(x) - _one_hot(target, x.shape[1])),
+    lambda g, x, target, weight: (
+        _column(g * np.asarray(weight, g.dtype)) * (_softmax(x) - _one_hot(target, x.shape[1]))
+    ),
     method=False,
     cases=CLASSES,
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any
 
-
 from ..calling import normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, publish
@@ -18,7 +17,7 @@ from .comparison import argmax, argmin, argsort
 from .indexing import take_along_dim
 from .reductions import amax, amin
 
-Found = namedtuple("Found", ["values", "indices"])  # noqa: PYI024
+Found = namedtuple("Found", ["values", "indices"])
 
 
 def _extreme(x: Any, axis: Any, keepdims: bool, whole: Any, position: Any) -> Any:
@@ -37,7 +36,7 @@ def _extreme(x: Any, axis: Any, keepdims: bool, whole: Any, position: Any) -> An
 @composite(
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case((2, 3), (3,))),
 )
-def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any | tuple[Any, Any]:
     """The largest entry; along an axis (values, indices); with a second tensor the larger of each pair.
 
     Over everything a tie shares the gradient; along an axis the first of a tie takes it.
@@ -48,13 +47,13 @@ def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
 @composite(
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case((2, 3), (3,))),
 )
-def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any | tuple[Any, Any]:
     """The smallest entry; along an axis (values, indices); with a second tensor the smaller of each pair."""
     return minimum(x, axis) if isinstance(axis, Tensor) else _extreme(x, axis, keepdims, amin, argmin)
 
 
 @composite(cases=(Case((2, 3)), Case((3, 2), axis=0, descending=True), Case(())))
-def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> tuple[Any, Any]:
     """(values, indices) in order along an axis; equal entries keep their old order."""
     if x.ndim == 0:
         return Found(x, argsort(x.reshape(1)).reshape(()))
@@ -63,7 +62,7 @@ def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) 
 
 
 @composite(cases=(Case((2, 3), k=2), Case((4, 2), k=3, axis=0, largest=False)))
-def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Any:  # noqa: A002
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Any, Any]:
     """(values, indices) of the k largest (or smallest) entries along an axis, in order."""
     i = normal_axis(axis, x.ndim, "topk")
     if not 0 <= k <= x.shape[i]:

@@ -44,8 +44,8 @@ def _reshape(x: Any, *shape: Any, **named: Any) -> Any:
     return x, fill_in(sizes(shape or (named["shape"],)), prod(x.shape), tuple(x.shape))
 
 
-def _expand(x: Any, *shape: Any) -> Any:
-    wanted = sizes(shape)
+def _expand(x: Any, *shape: Any, **named: Any) -> Any:
+    wanted = sizes(shape or (named["shape"],))
     lead = len(wanted) - x.ndim
     have = (1,) * lead + tuple(x.shape)
     full = tuple(have[i] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
@@ -142,7 +142,8 @@ triu = linear(
 
 
 @composite(
-    numpy=(np.transpose,), cases=(
+    numpy=(np.transpose,),
+    cases=(
         Case((2, 3, 4), dim0=0, dim1=-1),
         Case((2, 3, 4), dim0=(2, 0, 1)),
         Case((2, 3)),
@@ -175,7 +176,8 @@ def t(x: Any) -> Any:
 
 
 @composite(
-    numpy=(np.moveaxis,), cases=(
+    numpy=(np.moveaxis,),
+    cases=(
         Case((2, 3, 4), source=0, destination=-1),
         Case((2, 3, 4), source=(0, 1), destination=(1, 2)),
     ),
@@ -216,7 +218,8 @@ def unflatten(x: Any, axis: int, sizes: Any) -> Any:
 
 
 @composite(
-    numpy=(np.squeeze,), cases=(
+    numpy=(np.squeeze,),
+    cases=(
         Case((1, 3, 1)),
         Case((1, 3, 1), axis=0),
         Case((1, 3, 1), axis=(0, -1)),

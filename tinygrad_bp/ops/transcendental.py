@@ -45,9 +45,7 @@ asinh = elementwise(np.arcsinh, "inverse hyperbolic sine", lambda g, x: g / np.s
 acosh = elementwise(
     np.arccosh, "inverse hyperbolic cosine", lambda g, x: g / np.sqrt(x * x - 1), domain=ABOVE_1, analytic=True
 )
-atanh = elementwise(
-    np.arctanh, "inverse hyperbolic tangent", lambda g, x: g / (1 - x * x), domain=UNIT, analytic=True
-)
+atanh = elementwise(np.arctanh, "inverse hyperbolic tangent", lambda g, x: g / (1 - x * x), domain=UNIT, analytic=True)
 
 sigmoid = elementwise(sigmoid_of, "1 / (1 + e to the -x)", lambda g, y: g * (y * (1 - y)))
 softplus = elementwise(
@@ -55,6 +53,12 @@ softplus = elementwise(
     "log(1 + e to the βx) / β, the line x itself above the threshold",
     lambda g, x, beta, threshold: np.where(beta * x > threshold, g, g * sigmoid_of(beta * x)),
     cases=({}, {"beta": 0.5}, {"beta": 3.0, "threshold": 1.0}),
+)
+logaddexp = elementwise(
+    np.logaddexp,
+    "log(e to the a + e to the b), without overflow",
+    lambda g, a, y: g * np.exp(a - y),
+    lambda g, b, y: g * np.exp(b - y),
 )
 erf = elementwise(erf_of, "error function", lambda g, x: g * (TWO_OVER_SQRT_PI * np.exp(-x * x)))
 

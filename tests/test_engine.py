@@ -1,0 +1,677 @@
+"""The backward pass: what accumulates, what is freed, what raises, and that memory goes when the graph goes.
+
+The values of the gradients are the business of `test_laws.py`; here is how they travel.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_bp as tg
+from tinygrad_bp.core import Leaf
+
+DEPTH = 100_000
+
+
+def leaf(*values: float) -> Any:
+    return tg.tensor(list(values), dtype=tg.float64, requires_grad=True)
+
+
+def scalar(value: float) -> Any:
+    return tg.tensor(value, dtype=tg.float64, requires_grad=True)
+
+
+def equal(ours: Any, expected: Any) -> None:
+    np.testing.assert_allclose(ours.array, expected, rtol=1e-14)
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """What dies in here dies by its reference count, so there was no cycle."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def nodes_of(y: Any) -> list[Any]:
+    seen, stack = {y.node}, [y.node]
+    while stack:
+        for parent, _ in stack.pop().next_functions:
+            if parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return list(seen)
+
+
+# ----------------------------------------------------------------------------------------------- order and totals
+
+
+def test_a_value_used_twice_collects_both_contributions_before_it_passes_on() -> None:
+    """b = a + a; c = b + b: a walk that did not wait for all consumers of b would give 2 + 4 or worse."""
+    a = scalar(3.0)
+    b = a + a
+    c = b + b
+    c.backward()
+    assert a.grad.item() == 4
+
+
+def test_diamond_with_arms_of_different_length() -> None:
+    x = scalar(0.7)
+    short, long = x * 2, x.exp().sin().exp()
+    (short * long + short).backward()
+    s, e = 0.7 * 2, np.exp(np.sin(np.exp(0.7)))
+    equal(x.grad, 2 * e + s * e * np.cos(np.exp(0.7)) * np.exp(0.7) + 2)
+
+
+def test_leaves_accumulate_and_intermediates_do_not() -> None:
+    x = leaf(1.0, 2.0)
+    for n in (1, 2, 3):
+        y = x * x
+        y.sum().backward()
+        equal(x.grad, n * 2 * x.array)
+        assert y.grad is None
+
+
+def test_second_backward_over_a_retained_graph_adds_the_same_again() -> None:
+    x = leaf(1.0, 2.0)
+    y = (x * x).exp().sum()
+    y.backward(retain_graph=True)
+    once = x.grad.array.copy()
+    y.backward(retain_graph=True)
+    equal(x.grad, 2 * once)
+    y.backward()
+    equal(x.grad, 3 * once)
+
+
+def test_the_gradient_belongs_to_its_tensor_alone() -> None:
+    """Two leaves that receive the same cotangent, or the caller's own gradient, do not share memory."""
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = tg.ones(2, dtype=tg.float64)
+    (a + b).backward(seed)
+    a.grad.zero_()
+    equal(b.grad, [1, 1])
+    equal(seed, [1, 1])
+    c = leaf(1.0, 2.0)
+    c.backward(seed)
+    c.grad.fill_(5)
+    equal(seed, [1, 1])
+    first, second = tg.autograd.grad((a + b).sum(), (a, b))
+    first.fill_(7)
+    equal(second, [1, 1])
+
+
+def test_gradient_of_a_leaf_itself() -> None:
+    x = scalar(2.0)
+    x.backward()
+    x.backward()
+    assert x.grad.item() == 2
+
+
+def test_several_roots() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    tg.autograd.backward([y, (y * y).sum()], [tg.tensor([1.0, 10.0], dtype=tg.float64), None])
+    equal(x.grad, [3 + 18, 30 + 36])
+
+
+def test_the_same_root_twice_counts_twice() -> None:
+    x = scalar(2.0)
+    y = x * x
+    tg.autograd.backward([y, y])
+    assert x.grad.item() == 8
+
+
+def test_a_root_inside_the_graph_of_another() -> None:
+    x = scalar(2.0)
+    y = x * x
+    z = y * 3
+    tg.autograd.backward([z, y])
+    assert x.grad.item() == 16
+
+
+def test_only_live_edges_are_walked() -> None:
+    """Constants get no edge, and a graph above an unrelated input is not visited by grad()."""
+    x, constant = scalar(2.0), tg.tensor(3.0, dtype=tg.float64)
+    y = x * constant
+    assert len(y.grad_fn.next_functions) == 1
+    calls: list[str] = []
+    a, b = scalar(1.0), scalar(1.0)
+    left, right = a * 2, b * 2
+    right.register_hook(lambda g: calls.append("right"))
+    left.register_hook(lambda g: calls.append("left"))
+    tg.autograd.grad(left + right, a)
+    assert calls == ["left"]
+
+
+def test_one_node_for_one_operation() -> None:
+    w, x = tg.ones(3, 2, dtype=tg.float64, requires_grad=True), tg.ones(4, 3, dtype=tg.float64)
+    loss = (x @ w).sigmoid().square().sum()
+    kinds = sorted(node.name() for node in nodes_of(loss))
+    assert kinds == ["AccumulateGrad", "MatmulNdBackward", "SigmoidBackward", "SquareBackward", "SumBackward"]
+
+
+# -------------------------------------------------------------------------------------------------- freed graphs
+
+
+@pytest.mark.parametrize("again", [lambda y, x: y.backward(), lambda y, x: tg.autograd.grad(y, x)])
+def test_a_freed_graph_raises_and_names_the_way_out(again: Callable[[Any, Any], Any]) -> None:
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    y.backward()
+    before = x.grad.array.copy()
+    with pytest.raises(tg.GraphError, match="retain_graph=True"):
+        again(y, x)
+    equal(x.grad, before)
+
+
+def test_a_freed_part_shared_with_a_living_graph_raises() -> None:
+    x = leaf(1.0, 2.0)
+    shared = x.exp()
+    shared.sum().backward()
+    with pytest.raises(tg.GraphError, match="exp"):
+        (shared * 2).sum().backward()
+
+
+def test_grad_frees_only_what_it_walked() -> None:
+    a, b = scalar(1.0), scalar(2.0)
+    left, right = a.exp(), b.exp()
+    y = left * right
+    tg.autograd.grad(y, a)
+    right.backward()
+    equal(b.grad, np.exp(2.0))
+
+
+def test_create_graph_retains_by_itself() -> None:
+    x = scalar(2.0)
+    y = x**3
+    y.backward(create_graph=True)
+    y.backward()
+    assert x.grad.item() == 24
+
+
+# ------------------------------------------------------------------------------------------------- higher orders
+
+
+@pytest.mark.parametrize(
+    ("f", "derivatives"),
+    [
+        (lambda x: x**4, lambda v: [4 * v**3, 12 * v**2, 24 * v]),
+        (lambda x: x.sin(), lambda v: [np.cos(v), -np.sin(v), -np.cos(v)]),
+        (lambda x: 1 / x, lambda v: [-1 / v**2, 2 / v**3, -6 / v**4]),
+        (lambda x: x.exp() * x, lambda v: [np.exp(v) * (v + 1), np.exp(v) * (v + 2), np.exp(v) * (v + 3)]),
+        (lambda x: (x * x).sqrt().log(), lambda v: [1 / v, -1 / v**2, 2 / v**3]),
+    ],
+)
+def test_third_derivatives(f: Callable[[Any], Any], derivatives: Callable[[float], list[float]]) -> None:
+    x = scalar(0.7)
+    y = f(x)
+    for expected in derivatives(0.7):
+        (y,) = tg.autograd.grad(y, x, create_graph=True)
+        np.testing.assert_allclose(y.item(), expected, rtol=1e-12)
+
+
+def test_gradient_penalty_through_backward() -> None:
+    """.grad with a graph can itself be part of a loss, and is then differentiated."""
+    w = leaf(1.0, -2.0)
+    (w**3).sum().backward(create_graph=True)
+    penalty = (w.grad**2).sum()
+    (g,) = tg.autograd.grad(penalty, w)
+    equal(g, 2 * 3 * w.array**2 * 6 * w.array)
+
+
+def test_without_create_graph_the_gradient_has_no_graph() -> None:
+    x = leaf(1.0, 2.0)
+    (g,) = tg.autograd.grad((x * x).sum(), x)
+    assert not g.requires_grad
+    (x * x).sum().backward()
+    assert not x.grad.requires_grad
+
+
+# ---------------------------------------------------------------------------------------------------------- depth
+
+
+def test_depth_100_000_without_recursion_deletion_included() -> None:
+    x = scalar(1.0)
+    y = x
+    for _ in range(DEPTH):
+        y = y + 1e-6
+    y.backward()
+    assert x.grad.item() == 1
+    del y
+
+
+def test_a_deep_graph_that_is_never_walked_is_deleted_without_recursion() -> None:
+    x = scalar(1.0)
+    y = x
+    for _ in range(DEPTH):
+        y = y * 1.0
+    refs = weakref.ref(y.grad_fn)
+    with no_collector():
+        del y
+        assert refs() is None
+
+
+def test_deep_second_order() -> None:
+    x = scalar(1.0)
+    y = x
+    for _ in range(2_000):
+        y = y * 1.0001
+    (g,) = tg.autograd.grad(y * y, x, create_graph=True)
+    g.backward()
+    np.testing.assert_allclose(x.grad.item(), 2 * 1.0001**4000, rtol=1e-9)
+
+
+def test_a_wide_graph() -> None:
+    x = scalar(1.0)
+    tg.stack([x * k for k in range(1000)]).sum().backward()
+    assert x.grad.item() == 999 * 500
+
+
+# ------------------------------------------------------------------------------------------------- hooks, retain
+
+
+def test_a_hook_sees_the_whole_gradient_once_and_may_replace_it() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    seen: list[Any] = []
+    y.register_hook(lambda g: seen.append(g.array.copy()))
+    handle = y.register_hook(lambda g: g * 10)
+    (y.sum() + (3 * y).sum()).backward()
+    assert [s.tolist() for s in seen] == [[4, 4]]
+    equal(x.grad, [80, 80])
+    handle.remove()
+    handle.remove()
+    x.grad = None
+    (x * 2 + y * 0).sum().backward() if False else None
+    z = x * 2
+    z.register_hook(lambda g: None)
+    z.sum().backward()
+    equal(x.grad, [2, 2])
+
+
+def test_hooks_run_in_their_order_on_leaves_too() -> None:
+    x = leaf(1.0)
+    x.register_hook(lambda g: g + 1)
+    x.register_hook(lambda g: g * 10)
+    (x * 3).sum().backward()
+    equal(x.grad, [40])
+
+
+def test_a_hook_that_changes_the_shape_is_refused_and_leaves_grad_alone() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.register_hook(lambda g: g.sum())
+    with pytest.raises(tg.ShapeError, match="hook"):
+        y.sum().backward()
+    assert x.grad is None
+
+
+def test_a_hook_needs_a_graph() -> None:
+    with pytest.raises(tg.GraphError, match="register_hook"):
+        tg.ones(2).register_hook(print)
+    with pytest.raises(tg.GraphError, match="retain_grad"):
+        tg.ones(2).retain_grad()
+
+
+def test_hooks_see_differentiable_gradients_under_create_graph() -> None:
+    x = scalar(2.0)
+    y = x**3
+    seen: list[bool] = []
+    x.register_hook(lambda g: seen.append(g.requires_grad))
+    tg.autograd.grad(y, x, create_graph=True)
+    assert seen == [True]
+
+
+def test_retain_grad_keeps_an_intermediate_gradient_of_its_own() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.retain_grad()
+    y.retain_grad()
+    (y * y).sum().backward()
+    equal(y.grad, 2 * y.array)
+    y.grad.zero_()
+    equal(x.grad, 8 * x.array)
+
+
+# ----------------------------------------------------------------------------------------------- grad() and inputs
+
+
+def test_grad_of_intermediates_touches_no_grad() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * x
+    z = y.exp().sum()
+    gy, gx = tg.autograd.grad(z, (y, x))
+    equal(gy, np.exp(y.array))
+    equal(gx, np.exp(y.array) * 2 * x.array)
+    assert x.grad is None
+    assert y.grad is None
+
+
+def test_grad_of_an_output_with_respect_to_itself() -> None:
+    x = scalar(2.0)
+    y = x * x
+    assert [g.item() for g in tg.autograd.grad(y, (y, x))] == [1, 4]
+
+
+def test_unused_inputs() -> None:
+    x, other = leaf(1.0, 2.0), leaf(5.0)
+    y = (x * x).sum()
+    with pytest.raises(tg.GraphError, match="allow_unused"):
+        tg.autograd.grad(y, (x, other), retain_graph=True)
+    g, none = tg.autograd.grad(y, (x, other), allow_unused=True, retain_graph=True)
+    assert none is None
+    equal(g, [2, 4])
+    equal(tg.autograd.grad(y, (x, other), materialize_grads=True)[1], [0])
+
+
+def test_backward_inputs_fills_only_these() -> None:
+    a, b = scalar(2.0), scalar(3.0)
+    (a * b).backward(inputs=[a])
+    assert a.grad.item() == 3
+    assert b.grad is None
+    with pytest.raises(tg.GraphError, match="leaf"):
+        (a * b).backward(inputs=[a * 1])
+
+
+def test_wrong_starts_are_refused() -> None:
+    x = leaf(1.0, 2.0)
+    with pytest.raises(tg.GraphError, match=r"scalar.*\(2,\)"):
+        (x * x).backward()
+    with pytest.raises(tg.GraphError, match="requires_grad=True"):
+        tg.ones(()).backward()
+    with pytest.raises(tg.ShapeError, match=r"\(3,\)"):
+        (x * x).backward(tg.ones(3))
+    with pytest.raises(tg.ShapeError):
+        tg.autograd.backward([x * x], [tg.ones(2), tg.ones(2)])
+    with pytest.raises(tg.GraphError, match="input 0"):
+        tg.autograd.grad((x * x).sum(), tg.ones(2))
+    with pytest.raises(tg.DtypeError, match="float"):
+        tg.ones(2, dtype=tg.int64).requires_grad_()
+    with pytest.raises(tg.DtypeError, match="int64"):
+        tg.tensor([1, 2], requires_grad=True)
+    with pytest.raises(tg.GraphError, match="detach"):
+        (x * x).requires_grad = False
+    assert x.grad is None
+
+
+def test_a_cotangent_of_one_entry_is_implied_for_any_shape_of_size_1() -> None:
+    x = tg.ones(1, 1, requires_grad=True)
+    (x * 2).backward()
+    assert x.grad.tolist() == [[2]]
+
+
+# ------------------------------------------------------------------------------------------------- failing rules
+
+
+def test_a_rule_that_fails_leaves_every_grad_untouched() -> None:
+    class Fails(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 1
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            raise ZeroDivisionError("on purpose")
+
+    a, b = leaf(1.0), leaf(2.0)
+    b.grad = tg.tensor([7.0], dtype=tg.float64)
+    with pytest.raises(ZeroDivisionError):
+        (a * 2 + b * 3 + Fails.apply(b)).sum().backward()
+    assert a.grad is None
+    equal(b.grad, [7])
+    assert tg.is_grad_enabled()
+
+
+# ---------------------------------------------------------------------------------------------------------- memory
+
+
+def test_memory_goes_with_the_graph_without_the_collector() -> None:
+    x = leaf(1.0, 2.0)
+    with no_collector():
+        y = (x * x).exp()
+        z = (y @ y).tanh()
+        refs = [weakref.ref(t) for t in (y, z, y.array, z.array, y.grad_fn, z.grad_fn)]
+        z.backward()
+        del y, z
+        assert [r() for r in refs] == [None] * len(refs)
+
+
+def test_a_graph_that_was_never_walked_has_no_cycle() -> None:
+    x = leaf(1.0, 2.0)
+    with no_collector():
+        for make in (
+            lambda: x.exp(), lambda: x.softmax(0), lambda: x[[0, 1]], lambda: tg.cat([x, x]), lambda: x.max(0).values,
+            lambda: tg.einsum("i,j->ij", x, x), lambda: x.std(), lambda: x.norm(), lambda: x.clone().mul_(2),
+        ):  # fmt: skip
+            y = make()
+            refs = [weakref.ref(y), weakref.ref(y.array), weakref.ref(y.grad_fn)]
+            del y
+            assert [r() for r in refs] == [None] * 3
+
+
+def test_create_graph_leaves_no_cycle() -> None:
+    x = scalar(0.5)
+    with no_collector():
+        y = x.exp().sin()
+        (g,) = tg.autograd.grad(y, x, create_graph=True)
+        (h,) = tg.autograd.grad(g, x, create_graph=True)
+        refs = [weakref.ref(t) for t in (y, g, h, y.grad_fn, g.grad_fn, h.grad_fn)]
+        del y, g, h
+        assert [r() for r in refs] == [None] * len(refs)
+
+
+def test_hooks_and_retain_grad_leave_no_cycle() -> None:
+    x = scalar(0.5)
+    with no_collector():
+        y = x.exp()
+        y.retain_grad()
+        y.register_hook(lambda g: g * 2)
+        (y * 2).backward()
+        refs = [weakref.ref(y), weakref.ref(y.grad)]
+        del y
+        assert [r() for r in refs] == [None, None]
+
+
+def test_functions_leave_no_cycle() -> None:
+    class Product(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Any, b: Any) -> Any:
+            y = a * b
+            ctx.save_for_backward(a, b, y)
+            return y, y + 1
+
+        @staticmethod
+        def backward(ctx: Any, g: Any, h: Any) -> Any:
+            a, b, _ = ctx.saved_tensors
+            return (g + h) * b, (g + h) * a
+
+    a, b = scalar(2.0), scalar(3.0)
+    with no_collector():
+        y, z = Product.apply(a, b)
+        (y * z).backward()
+        refs = [weakref.ref(t) for t in (y, z, y.array, y.grad_fn)]
+        del y, z
+        assert [r() for r in refs] == [None] * len(refs)
+
+
+def test_backward_frees_saved_arrays_as_it_goes() -> None:
+    """When a rule near the leaves runs, what the rules near the root had saved is gone already."""
+    x = leaf(1.0, 2.0)
+    with no_collector():
+        y = x * 2
+        big = y.exp()
+        alive = weakref.ref(big.array)
+        z = big.sin()
+        seen: list[bool] = []
+        y.register_hook(lambda g: seen.append(alive() is not None))
+        root = z.sum()
+        del big, z, y
+        root.backward()
+        assert seen == [False]
+
+
+def test_a_leaf_dies_although_its_graph_lives() -> None:
+    with no_collector():
+        x = leaf(1.0, 2.0)
+        y = x + 1
+        ref = weakref.ref(x)
+        del x
+        assert ref() is None
+        y.sum().backward()
+
+
+def test_total_loss_in_floats_keeps_no_graph() -> None:
+    x = leaf(1.0)
+    with no_collector():
+        loss = (x * x).sum()
+        ref = weakref.ref(loss.grad_fn)
+        total = 0.0 + loss.item()
+        del loss
+        assert ref() is None
+        assert total == 1
+
+
+# --------------------------------------------------------------------------------------------------- no_grad, modes
+
+
+def test_no_grad_in_all_its_forms() -> None:
+    x = leaf(1.0)
+
+    @tg.no_grad()
+    def decorated() -> Any:
+        return x * 2
+
+    @tg.no_grad
+    def bare() -> Any:
+        return x * 2
+
+    @tg.inference_mode()
+    def inferring() -> Any:
+        return x * 2
+
+    for f in (decorated, bare, inferring):
+        assert not f().requires_grad
+        assert tg.is_grad_enabled()
+    switch = tg.no_grad()
+    with switch, switch:
+        assert not (x * 2).requires_grad
+        with tg.enable_grad():
+            assert (x * 2).requires_grad
+        with tg.set_grad_enabled(True):
+            assert (x * 2).requires_grad
+        assert not tg.is_grad_enabled()
+    assert tg.is_grad_enabled()
+    tg.set_grad_enabled(False)
+    assert not (x * 2).requires_grad
+    tg.set_grad_enabled(True)
+    with pytest.raises(ZeroDivisionError), tg.no_grad():
+        raise ZeroDivisionError
+    assert tg.is_grad_enabled()
+
+
+def test_a_generator_or_an_exception_in_a_decorated_function_restores_the_mode() -> None:
+    @tg.no_grad()
+    def fails() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError, match=""):
+        fails()
+    assert tg.is_grad_enabled()
+
+
+def test_a_leaf_made_under_no_grad_still_asks_for_a_gradient() -> None:
+    with tg.no_grad():
+        w = tg.ones(2, requires_grad=True)
+    assert w.requires_grad
+    assert isinstance(w.node, Leaf)
+    assert w.grad_fn is None
+
+
+def test_backward_works_under_no_grad() -> None:
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    with tg.no_grad():
+        y.backward()
+    equal(x.grad, [2, 4])
+
+
+def test_no_grad_in_one_thread_leaves_the_others_alone() -> None:
+    inside, done = threading.Event(), threading.Event()
+    found: list[bool] = []
+
+    def predicting() -> None:
+        with tg.no_grad():
+            inside.set()
+            done.wait(10)
+            found.append(tg.is_grad_enabled())
+
+    thread = threading.Thread(target=predicting)
+    thread.start()
+    assert inside.wait(10)
+    x = leaf(3.0)
+    y = (x * x).sum()
+    assert y.requires_grad
+    y.backward()
+    done.set()
+    thread.join()
+    assert found == [False]
+    equal(x.grad, [6])
+
+
+def test_threads_that_build_and_walk_graphs_of_their_own() -> None:
+    results: dict[int, float] = {}
+
+    def work(k: int) -> None:
+        x = scalar(1.0 + k)
+        for _ in range(50):
+            (x * x * x).backward()
+        results[k] = x.grad.item()
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert results == {k: 50 * 3 * (1.0 + k) ** 2 for k in range(4)}
+
+
+# ------------------------------------------------------------------------------------------------------ detach, data
+
+
+def test_detach_cuts_and_shares_memory() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    d = y.detach()
+    assert d.array is y.array or np.shares_memory(d.array, y.array)
+    assert not d.requires_grad
+    (y * d).sum().backward()
+    equal(x.grad, 2 * 2 * x.array)
+
+
+def test_requires_grad_switches_on_leaves() -> None:
+    x = tg.ones(2)
+    x.requires_grad = True
+    assert x.is_leaf
+    x.requires_grad_(False)
+    assert not (x * 2).requires_grad
+    assert (x * leaf(1.0, 2.0)).requires_grad
+
+
+def test_a_gradient_arrives_in_the_dtype_of_its_leaf() -> None:
+    half, single, double = (tg.ones(2, dtype=d, requires_grad=True) for d in (tg.float16, tg.float32, tg.float64))
+    (half * single * double).sum().backward()
+    assert [t.grad.dtype for t in (half, single, double)] == [tg.float16, tg.float32, tg.float64]
+    whole = tg.ones(2, dtype=tg.int64)
+    (whole * single).sum().backward()
+    assert whole.grad is None
