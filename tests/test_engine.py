@@ -293,7 +293,6 @@ def test_a_hook_sees_the_whole_gradient_once_and_may_replace_it() -> None:
     handle.remove()
     handle.remove()
     x.grad = None
-    (x * 2 + y * 0).sum().backward() if False else None
     z = x * 2
     z.register_hook(lambda g: None)
     z.sum().backward()
@@ -510,7 +509,7 @@ def test_backward_frees_saved_arrays_as_it_goes() -> None:
     x = leaf(1.0, 2.0)
     with no_collector():
         y = x * 2
-        big = y.exp()
+        big = (y + 1).exp()
         alive = weakref.ref(big.array)
         z = big.sin()
         seen: list[bool] = []
@@ -580,12 +579,12 @@ def test_no_grad_in_all_its_forms() -> None:
     assert tg.is_grad_enabled()
 
 
-def test_a_generator_or_an_exception_in_a_decorated_function_restores_the_mode() -> None:
+def test_an_exception_in_a_decorated_function_restores_the_mode() -> None:
     @tg.no_grad()
     def fails() -> None:
-        raise ValueError
+        raise ZeroDivisionError
 
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ZeroDivisionError):
         fails()
     assert tg.is_grad_enabled()
 

@@ -11,9 +11,9 @@ declared) → `ops/transcendental.py` (the calculus page) → `methods.py` → `
 tensor([60., 80.])
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import autograd, data, random, serialize
+from . import autograd, random
 from ._tensor import Tensor
 from .conversion import Size
 from .core import wrap as _wrap
@@ -100,9 +100,22 @@ from .utilities import (
     result_type,
 )
 
+if TYPE_CHECKING:
+    from . import data, nn, optim, serialize
+
 __version__ = "0.1.0"
 
-# the operations, one by one: what `tg.name` is for the name in the REGISTRY
+
+def __getattr__(name: str) -> Any:
+    """Subpackages are imported when they are first used, so that a script pays for what it needs."""
+    if name in ("data", "nn", "optim", "serialize"):
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# the operations, written by stub.py from the REGISTRY: what `tg.name` is
 abs = _F["abs"]
 absolute = _F["absolute"]
 acos = _F["acos"]
@@ -156,10 +169,12 @@ div = _F["div"]
 divide = _F["divide"]
 dot = _F["dot"]
 einsum = _F["einsum"]
+elu = _F["elu"]
 eq = _F["eq"]
 erf = _F["erf"]
 exp = _F["exp"]
 exp2 = _F["exp2"]
+expand = _F["expand"]
 expm1 = _F["expm1"]
 fix = _F["fix"]
 flatten = _F["flatten"]
@@ -172,12 +187,14 @@ ger = _F["ger"]
 greater = _F["greater"]
 greater_equal = _F["greater_equal"]
 gt = _F["gt"]
+hardtanh = _F["hardtanh"]
 hstack = _F["hstack"]
 index_select = _F["index_select"]
 isfinite = _F["isfinite"]
 isinf = _F["isinf"]
 isnan = _F["isnan"]
 le = _F["le"]
+leaky_relu = _F["leaky_relu"]
 lerp = _F["lerp"]
 less = _F["less"]
 less_equal = _F["less_equal"]
@@ -186,10 +203,12 @@ log10 = _F["log10"]
 log1p = _F["log1p"]
 log2 = _F["log2"]
 log_softmax = _F["log_softmax"]
+logaddexp = _F["logaddexp"]
 logical_and = _F["logical_and"]
 logical_not = _F["logical_not"]
 logical_or = _F["logical_or"]
 logical_xor = _F["logical_xor"]
+logsigmoid = _F["logsigmoid"]
 logsumexp = _F["logsumexp"]
 lt = _F["lt"]
 masked_fill = _F["masked_fill"]
@@ -222,6 +241,7 @@ ravel = _F["ravel"]
 reciprocal = _F["reciprocal"]
 relu = _F["relu"]
 remainder = _F["remainder"]
+repeat = _F["repeat"]
 repeat_interleave = _F["repeat_interleave"]
 reshape = _F["reshape"]
 roll = _F["roll"]
@@ -232,9 +252,11 @@ scatter_add = _F["scatter_add"]
 searchsorted = _F["searchsorted"]
 sigmoid = _F["sigmoid"]
 sign = _F["sign"]
+silu = _F["silu"]
 sin = _F["sin"]
 sinh = _F["sinh"]
 softmax = _F["softmax"]
+softplus = _F["softplus"]
 sort = _F["sort"]
 split = _F["split"]
 sqrt = _F["sqrt"]
@@ -245,6 +267,7 @@ std = _F["std"]
 sub = _F["sub"]
 subtract = _F["subtract"]
 sum = _F["sum"]
+sum_to_size = _F["sum_to_size"]
 swapaxes = _F["swapaxes"]
 swapdims = _F["swapdims"]
 t = _F["t"]
@@ -264,8 +287,30 @@ unbind = _F["unbind"]
 unflatten = _F["unflatten"]
 unsqueeze = _F["unsqueeze"]
 var = _F["var"]
+view = _F["view"]
 vstack = _F["vstack"]
 where = _F["where"]
+
+_OPERATIONS = [
+    "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "addmm", "all", "amax", "amin", "any",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort",
+    "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm",
+    "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone", "concat", "concatenate", "cos", "cosh",
+    "count_nonzero", "cumprod", "cumsum", "diag", "diag_embed", "diagonal", "div", "divide", "dot", "einsum",
+    "elu", "eq", "erf", "exp", "exp2", "expand", "expm1", "fix", "flatten", "flip", "floor", "floor_divide",
+    "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardtanh", "hstack", "index_select", "isfinite",
+    "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
+    "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsigmoid",
+    "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum", "mean", "median", "min",
+    "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg", "negative", "nonzero", "norm",
+    "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel", "reciprocal", "relu", "remainder",
+    "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt", "scatter", "scatter_add",
+    "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size", "swapaxes", "swapdims", "t",
+    "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace", "transpose", "tril", "triu",
+    "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "view", "vstack", "where",
+]  # fmt: skip
+# end of the operations
 
 
 def save(state_dict: Any, path: Any) -> None:
@@ -277,6 +322,8 @@ def save(state_dict: Any, path: Any) -> None:
     >>> sorted(tg.load(path))
     ['bias', 'weight']
     """
+    from . import serialize
+
     serialize.save(state_dict, path)
 
 
@@ -285,33 +332,21 @@ def load(path: Any) -> dict[str, Tensor]:
 
     Raises FileFormatError for a file that is truncated or lies about its lengths. Example at `save`.
     """
+    from . import serialize
+
     return serialize.load(path, wrap=_wrap)
 
 
 __all__ = [
     "AxisError", "DtypeError", "FileFormatError", "Generator", "GraphError", "InplaceError", "ShapeError",
-    "Size", "StateDictError", "Tensor", "TensorError", "abs", "absolute", "acos", "acosh", "add", "addcdiv",
-    "addcmul", "addmm", "all", "allclose", "amax", "amin", "any", "arange", "arccos", "arccosh", "arcsin",
-    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "as_tensor", "asin", "asinh",
-    "atan", "atan2", "atanh", "autograd", "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone", "concat",
-    "concatenate", "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "data", "default_generator", "diag",
-    "diag_embed", "diagonal", "div", "divide", "dot", "double", "einsum", "empty", "empty_like", "enable_grad",
-    "eq", "equal", "erf", "exp", "exp2", "expm1", "eye", "fix", "flatten", "flip", "float", "float16",
-    "float32", "float64", "floor", "floor_divide", "from_numpy", "full", "full_like", "gather", "ge", "ger",
-    "get_default_dtype", "get_rng_state", "greater", "greater_equal", "gt", "half", "hstack", "index_select",
-    "inference_mode", "initial_seed", "int", "int8", "int16", "int32", "int64", "is_grad_enabled",
-    "is_inference_mode_enabled", "is_tensor", "isfinite", "isinf", "isnan", "le", "lerp", "less", "less_equal",
-    "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsumexp", "long", "lt", "manual_seed", "masked_fill", "masked_select",
-    "matmul", "max", "maximum", "mean", "median", "min", "minimum", "mm", "moveaxis", "movedim", "mul",
-    "multinomial", "multiply", "mv", "ne", "neg", "negative", "nn", "no_grad", "nonzero", "norm", "normal",
-    "not_equal", "numel", "ones", "ones_like", "optim", "outer", "permute", "positive", "pow", "prod", "rand",
-    "rand_like", "randint", "randint_like", "randn", "randn_like", "random", "randperm", "ravel", "reciprocal",
-    "relu", "remainder", "repeat_interleave", "reshape", "result_type", "roll", "round", "rsqrt", "save",
-    "scatter", "scatter_add", "searchsorted", "seed", "serialize", "set_default_dtype", "set_grad_enabled",
-    "set_rng_state", "short", "sigmoid", "sign", "sin", "sinh", "softmax", "sort", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take_along_dim", "tan",
-    "tanh", "tensor", "tensordot", "tile", "topk", "trace", "transpose", "tril", "triu", "true_divide", "trunc",
-    "uint8", "unbind", "unflatten", "unsqueeze", "var", "vstack", "where", "zeros", "zeros_like",
+    "Size", "StateDictError", "Tensor", "TensorError", "allclose", "arange", "as_tensor", "autograd",
+    "bernoulli", "bool", "data", "default_generator", "double", "empty", "empty_like", "enable_grad", "equal",
+    "eye", "float", "float16", "float32", "float64", "from_numpy", "full", "full_like", "get_default_dtype",
+    "get_rng_state", "half", "inference_mode", "initial_seed", "int", "int8", "int16", "int32", "int64",
+    "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "linspace", "load", "long", "manual_seed",
+    "multinomial", "nn", "no_grad", "normal", "numel", "ones", "ones_like", "optim", "rand", "rand_like",
+    "randint", "randint_like", "randn", "randn_like", "random", "randperm", "result_type", "save", "seed",
+    "serialize", "set_default_dtype", "set_grad_enabled", "set_rng_state", "short", "tensor", "uint8", "zeros",
+    "zeros_like",
+    *_OPERATIONS,
 ]  # fmt: skip

@@ -46,10 +46,10 @@ def unary(op: Op) -> Callable[[Any], Any]:
 
     def call(x: Any) -> Any:
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (operand(x, op), None)
+        if REWRITTEN:
+            check_operands(op, (array,), (node,))
         if node is None:
             return wrap(in_default_dtype(op, forward(array), (array,), ()))
-        if REWRITTEN:
-            check_alias(array, node, op.name)
         y = forward(array)
         if y.__class__ is not ndarray:
             y = np.asarray(y)
@@ -73,10 +73,10 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             y = forward(u, v)
         except (ValueError, TypeError) as error:
             raise explain(op, (u, v), error) from None
-        if m is None and n is None:
-            return wrap(in_default_dtype(op, y, (u, v), ()))
         if REWRITTEN:
             check_operands(op, (u, v), (m, n))
+        if m is None and n is None:
+            return wrap(in_default_dtype(op, y, (u, v), ()))
         if y.__class__ is not ndarray:
             y = np.asarray(y)
         if not MODE.grad:
@@ -134,13 +134,13 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
 
 def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: tuple[Any, ...]) -> Any:
     """The output as a Tensor, with a node if recording is on and an input needs a gradient."""
+    if REWRITTEN:
+        check_operands(op, arrays, nodes)
     for node in nodes:
         if node is not None:
             break
     else:
         return wrap(in_default_dtype(op, y, arrays, params))
-    if REWRITTEN:
-        check_operands(op, arrays, nodes)
     if y.__class__ is not ndarray:
         y = np.asarray(y)
     if not MODE.grad or not op.rules:
@@ -153,7 +153,7 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
 
 def check_operands(op: Op, arrays: Sequence[Any], nodes: Sequence[Any]) -> None:
     for array, node in zip(arrays, nodes, strict=True):
-        if node is not None:
+        if isinstance(array, ndarray):
             check_alias(array, node, op.name)
 
 
@@ -216,12 +216,12 @@ def reducing(op: Op) -> Callable[..., Any]:
             y = op.forward(array, axes, keepdims, *params)
         except (ValueError, TypeError) as error:
             raise explain(op, (array,), error) from None
+        if REWRITTEN:
+            check_alias(array, node, op.name)
         if node is None or not MODE.grad:
             if node is None:
                 y = in_default_dtype(op, y, (array,), (axes, keepdims, *params))
             return wrap(y)
-        if REWRITTEN:
-            check_alias(array, node, op.name)
         if y.__class__ is not ndarray:
             y = np.asarray(y)
         kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])

@@ -23,6 +23,7 @@ cast = linear(
     lambda g: g,
     cases=(Case((2, 3), dtype=np.dtype(np.float64)), Case((), dtype=np.dtype(np.float64))),
     method=False,
+    internal=True,
 )
 clone = linear(
     lambda x: x.copy(),

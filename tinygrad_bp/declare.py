@@ -68,6 +68,7 @@ class Op:
         self.operators: tuple[str, ...] = tuple(options.pop("operators", ()))
         self.numpy: tuple[Any, ...] = options.pop("numpy", ())
         self.method: bool = options.pop("method", True)
+        self.internal: bool = options.pop("internal", False)  # a part of others, with no name in `tg`
         self.domain = options.pop("domain", None)
         self.cases: tuple[Case, ...] = tuple(options.pop("cases", ()))
         self.analytic: bool = options.pop("analytic", False)

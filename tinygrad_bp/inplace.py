@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .core import Leaf, Tensor
+from . import dialect
+from .core import Leaf, Tensor, wrap
 from .errors import DtypeError, InplaceError, ShapeError
-from .memory import buffer_of, rewrite, stamp
+from .memory import REWRITTEN, buffer_of, check_alias, rewrite, settle, stamp
 from .mode import MODE
 from .ops.indexing import plain_key, put
 
@@ -48,18 +49,23 @@ def overwrite(tensor: Tensor, new: Any, by: str) -> Any:
         raise ShapeError(
             f"{by}: a result of shape {node.shape} {node.dtype} with a graph cannot replace {array.shape} {array.dtype}"
         )
-    if node is not None and tensor.node is None and buffer_of(array) is not array:
-        raise InplaceError(
-            f"{by}: this tensor of shape {array.shape} is a view of a constant, whose owner would not learn of the "
-            "gradient. Assign by index to the owner (`x[0, 1] = w`), or write `y = y + w`"
-        )
+    pending = tensor.node is None and buffer_of(array) is not array
     array[...] = value
     stamp(array, by)
     if node is not None or (MODE.grad and tensor.node is not None and not isinstance(tensor.node, Leaf)):
         tensor.node = node
         if node is not None:
-            rewrite(array, node, by)
+            rewrite(array, node, by, pending)
     return tensor
+
+
+def before(tensor: Tensor, by: str) -> Any:
+    """The tensor as it is now, with memory of its own, so that a rule may keep the old value."""
+    if not MODE.grad:
+        return tensor
+    if REWRITTEN:
+        check_alias(tensor.array, tensor.node, by)
+    return wrap(tensor.array.copy(), tensor.node)
 
 
 def in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -67,7 +73,7 @@ def in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         refuse_leaf(self, name)
-        return overwrite(self, call(self, *args, **kwargs), name)
+        return overwrite(self, call(before(self, name), *args, **kwargs), name)
 
     method.__name__ = name
     return method
@@ -79,6 +85,8 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     key = plain_key(key)
     needs = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
     if needs:
+        if REWRITTEN and isinstance(value, Tensor) and dialect.basic(key) and is_same(self.array[key], value.array):
+            settle(self.array, value.node)
         overwrite(self, put(self, value, key), "x[...] = value")
         return
     try:
@@ -86,6 +94,13 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     except ValueError as error:
         raise ShapeError(f"x[...] = value: x {self.array.shape}, value {np.shape(value)}: {error}") from None
     stamp(self.array, "x[...] = value")
+
+
+def is_same(a: Any, b: np.ndarray) -> bool:
+    """Whether two arrays are the same view of the same memory."""
+    return isinstance(a, np.ndarray) and (
+        (a.ctypes.data, a.shape, a.strides, a.dtype) == (b.ctypes.data, b.shape, b.strides, b.dtype)
+    )
 
 
 def zero_(self: Any) -> Any:

@@ -38,12 +38,13 @@ class Stamp(weakref.ref[np.ndarray]):
 class Rewrite(weakref.ref[np.ndarray]):
     """The node that describes a buffer since an in-place operation was recorded on it."""
 
-    __slots__ = ("by", "key", "node", "time", "where")
+    __slots__ = ("by", "key", "node", "pending", "time", "where")
     key: int
     time: int
     by: str
     where: str
     node: weakref.ref[Any]
+    pending: bool  # a view of a constant took a graph, and the constant has not learned of it yet
 
 
 def now() -> int:
@@ -69,13 +70,20 @@ def stamp(array: np.ndarray, by: str, where: str | None = None) -> None:
     entry.time, entry.by, entry.where = CLOCK[0], by, where or caller()
 
 
-def rewrite(array: np.ndarray, node: Any, by: str) -> None:
+def rewrite(array: np.ndarray, node: Any, by: str, pending: bool = False) -> None:
     """Record that the memory of `array` is, from now on, described by `node`."""
     owner = buffer_of(array)
     entry = Rewrite(owner, lambda dead: REWRITTEN.pop(dead.key, None) if REWRITTEN.get(dead.key) is dead else None)
     entry.key, entry.time, entry.by, entry.where = id(owner), CLOCK[0], by, caller()
-    entry.node = weakref.ref(node)
+    entry.node, entry.pending = weakref.ref(node), pending
     REWRITTEN[entry.key] = entry
+
+
+def settle(array: np.ndarray, node: Any) -> None:
+    """The owner of the memory takes `node`'s change into its own graph: `x[0] += w` ends with `x[0] = x[0] + w`."""
+    key = id(buffer_of(array))
+    if node is not None and key in REWRITTEN and REWRITTEN[key].node() is node:
+        del REWRITTEN[key]
 
 
 def check_saved(saved: tuple[Any, ...], made: int, op: str) -> None:
@@ -94,7 +102,9 @@ def check_saved(saved: tuple[Any, ...], made: int, op: str) -> None:
 def check_alias(array: np.ndarray, node: Any, op: str) -> None:
     """Raise if `array`, described by `node`, lies in a buffer that was given another node in place."""
     entry = REWRITTEN.get(id(buffer_of(array)))
-    if entry is None or entry() is None or entry.node() is node or node.made >= entry.time:
+    if entry is None or entry() is None:
+        return
+    if not entry.pending if node is None else entry.node() is node or node.made >= entry.time:
         return
     raise InplaceError(
         f"{op}: this tensor of shape {array.shape} shares memory with one that {entry.by} changed in place at "

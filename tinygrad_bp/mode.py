@@ -7,7 +7,7 @@ other's recording off. Read `core.py` next.
 from __future__ import annotations
 
 import functools
-import threading
+from _thread import _local  # what threading.local is, without the module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-class Mode(threading.local):
+class Mode(_local):
     """`grad`: operations record nodes. `inference`: inside `inference_mode`, which is `no_grad` by another name."""
 
     grad = True

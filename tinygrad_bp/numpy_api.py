@@ -152,6 +152,7 @@ ADAPTED = {
     np.var: _ddof("var"), np.std: _ddof("std"), np.split: _sections, np.dot: _dot, np.flip: _flip, np.clip: _clip,
     np.cumsum: _cumulative("cumsum"), np.cumprod: _cumulative("cumprod"), np.repeat: _numpy_repeat,
     np.linalg.norm: _norm,
+    np.take_along_axis: lambda a, indices, axis=-1: F["take_along_dim"](a, indices, axis),
     np.expand_dims: lambda a, axis: F["unsqueeze"](a, axis),
     np.sort: lambda a, axis=-1: F["sort"](*_flat(a, axis)).values,
     np.argsort: lambda a, axis=-1: F["argsort"](*_flat(a, axis)),

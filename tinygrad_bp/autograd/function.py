@@ -7,11 +7,12 @@ the call's cotangent is the collection of theirs. Read `hooks.py` next.
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any
 
 import numpy as np
 
-from ..core import Leaf, Node, Tensor, wrap
+from ..core import PLAIN, Leaf, Node, Tensor, wrap
 from ..errors import DtypeError, GraphError, InplaceError, ShapeError
 from ..memory import CLOCK, check_saved, stamp
 from ..mode import MODE
@@ -23,44 +24,37 @@ class Context:
     needs_input_grad: tuple[bool, ...]
 
     def __init__(self) -> None:
-        self._saved: list[tuple[Any, Any]] = []
+        self._saved: list[tuple[Any, Any, Any]] = []  # (tensor, its array, or the number of the output that it is)
         self._made = CLOCK[0]
-        self._freed = False
-        self._outputs: dict[int, int] = {}
-        self._node: Any = None
+        self._node: Any = None  # a weak reference: the node keeps the context, not the other way round
         self._constant: set[int] = set()
         self._dirty: set[int] = set()
         self._materialize = True
+        self._last: tuple[Any, Any] = (None, None)
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep input or output tensors (or None); in backward they are `ctx.saved_tensors`."""
         bad = [type(x).__name__ for x in tensors if not (x is None or isinstance(x, Tensor))]
         if bad:
-            raise DtypeError(
-                f"save_for_backward: tensors are expected, got {bad}; keep other things as `ctx.name = value`"
-            )
-        self._saved = [(x, x.array if x is not None else None) for x in tensors]
+            raise DtypeError(f"save_for_backward: expected tensors, got {bad}; keep other things as `ctx.name = value`")
+        self._saved = [(x, x.array if x is not None else None, None) for x in tensors]
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """The tensors given to `save_for_backward`, unchanged since."""
-        if self._freed:
-            raise GraphError(
-                "backward a second time: the saved tensors were freed by the first pass; pass `retain_graph=True`"
-            )
-        check_saved(tuple(array for _, array in self._saved), self._made, "saved tensor of a Function")
-        return tuple(self._redressed(x) for x, _ in self._saved)
+        check_saved(tuple(array for _, array, _ in self._saved), self._made, "saved tensor of a Function")
+        return tuple(x if output is None else self._output(array, output) for x, array, output in self._saved)
 
-    def _redressed(self, tensor: Any) -> Any:
+    def _output(self, array: Any, index: int) -> Any:
         """An output that was saved is the output as the graph knows it."""
-        index = self._outputs.get(id(tensor))
-        return tensor if index is None or self._node is None else wrap(tensor.array, self._node_of(index))
+        node = self._node()
+        return wrap(array, node if node is None or node.shape is not None else _output_node(node, index, array))
 
-    def _node_of(self, index: int) -> Any:
-        return self._node if self._node.shape is not None else _output_node(self._node, index, self._saved_like(index))
-
-    def _saved_like(self, index: int) -> Any:
-        return next(x.array for x, _ in self._saved if x is not None and self._outputs.get(id(x)) == index)
+    def _settle(self, node: Node, outputs: dict[int, int]) -> None:
+        """Forward is over: saved outputs are kept by number, since keeping the tensors would close a circle."""
+        self._made, self._node = CLOCK[0], weakref.ref(node)
+        numbered = [(x, array, outputs.get(id(x))) for x, array, _ in self._saved]
+        self._saved = [(x if output is None else None, array, output) for x, array, output in numbered]
 
     def mark_non_differentiable(self, *tensors: Any) -> None:
         """These outputs get no graph."""
@@ -108,11 +102,10 @@ def _output_node(joint: Node, index: int, array: Any) -> Node:
 class _FunctionOp:
     """The op of one call. Its rule for input i is the i-th result of the user's backward, which runs once a pass."""
 
-    def __init__(self, user: Any, ctx: Context, count: int, outputs: list[tuple[Any, Any]]) -> None:
+    def __init__(self, user: Any, count: int, outputs: list[tuple[Any, Any]]) -> None:
         self.name: str = user.__name__
-        self.user, self.ctx, self.count, self.outputs = user, ctx, count, outputs
+        self.user, self.count, self.outputs = user, count, outputs
         self.shapes: dict[int, Any] = {}  # of the inputs that need a gradient
-        self.last: tuple[Any, Any] = (None, None)
 
     @property
     def rules(self) -> _FunctionOp:
@@ -120,22 +113,22 @@ class _FunctionOp:
 
     @property
     def roles(self) -> dict[int, tuple[int, ...]]:
-        return dict.fromkeys(range(self.count), ())
+        return dict.fromkeys(range(self.count), (PLAIN,))
 
     def __getitem__(self, index: int) -> Any:
         return functools.partial(self.rule, index)
 
-    def rule(self, index: int, g: Any) -> Any:
-        if self.last[0] is not g:
-            self.last = (g, self.run(g.parts if isinstance(g, Parts) else {0: g}))
-        result = self.checked(self.last[1][index], index)
+    def rule(self, index: int, g: Any, ctx: Context) -> Any:
+        if ctx._last[0] is not g:
+            ctx._last = (g, self.run(ctx, g.parts if isinstance(g, Parts) else {0: g}))
+        result = self.checked(ctx._last[1][index], index)
         if index == max(self.shapes):
-            self.last = (None, None)
+            ctx._last = (None, None)
         return result if MODE.grad else result.array[...]
 
-    def run(self, parts: dict[int, Any]) -> tuple[Any, ...]:
-        cotangents = [self.cotangent(parts.get(i), *like) for i, like in enumerate(self.outputs)]
-        results = self.user.backward(self.ctx, *cotangents)
+    def run(self, ctx: Context, parts: dict[int, Any]) -> tuple[Any, ...]:
+        cotangents = [self.cotangent(ctx, parts.get(i), *like) for i, like in enumerate(self.outputs)]
+        results = self.user.backward(ctx, *cotangents)
         results = results if isinstance(results, tuple) else (results,)
         while len(results) > self.count and results[-1] is None:  # PyTorch lets trailing Nones pass
             results = results[:-1]
@@ -146,9 +139,9 @@ class _FunctionOp:
             )
         return results
 
-    def cotangent(self, g: Any, shape: Any, dtype: Any) -> Any:
+    def cotangent(self, ctx: Context, g: Any, shape: Any, dtype: Any) -> Any:
         if g is None:
-            return wrap(np.zeros(shape, dtype)) if self.ctx._materialize else None
+            return wrap(np.zeros(shape, dtype)) if ctx._materialize else None
         return g if isinstance(g, Tensor) else wrap(g)
 
     def checked(self, result: Any, index: int) -> Any:
@@ -247,14 +240,12 @@ def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[A
         return [wrap(y.array) if id(y) in given and id(y) not in ctx._dirty else y for y in outputs]
     single = len(outputs) == 1
     shape, dtype = (outputs[0].array.shape, outputs[0].array.dtype) if single else (None, None)
-    edges = tuple((node, i, ()) for i, node in enumerate(parents) if node is not None)
+    edges = tuple((node, i, (ctx,)) for i, node in enumerate(parents) if node is not None)
     likes = [(y.array.shape, y.array.dtype) if y is not None else ((), np.float32) for y in outputs]
-    op = _FunctionOp(cls, ctx, len(inputs), likes)
+    op = _FunctionOp(cls, len(inputs), likes)
     op.shapes = {i: (inputs[i].array.shape, inputs[i].array.dtype) for _, i, _ in edges}
     node = Node(op, edges, shape, dtype)
-    ctx._made = CLOCK[0]
-    ctx._outputs = {id(y): i for i, y in enumerate(outputs) if y is not None and id(y) not in given}
-    ctx._node = node
+    ctx._settle(node, {id(y): i for i, y in enumerate(outputs) if y is not None and id(y) not in given})
     finished: list[Any] = []
     for i, y in enumerate(outputs):
         if y is None or id(y) in ctx._constant or y.array.dtype.kind not in "fc":

@@ -60,12 +60,16 @@ def retain_grad(self: Any) -> None:
         return
     this = weakref.ref(self)
 
+    if any(getattr(hook, "keeps_for", None) is this for hook in (self.node.hooks or {}).values()):
+        return  # asked twice, kept once
+
     def keep(g: Any) -> None:
         tensor = this()
         if tensor is not None:
             kept = g if g.node is not None else g.clone()
             tensor.grad = kept if tensor.grad is None else tensor.grad + kept
 
+    keep.keeps_for = this  # type: ignore[attr-defined]
     register_hook(self, keep)
 
 

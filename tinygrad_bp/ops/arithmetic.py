@@ -45,6 +45,7 @@ power = elementwise(
     lambda g, a, b: g * (b * a ** (b - (b != 0))),
     lambda g, a, y: g * y * np.log(a + (a == 0)),
     domain=(0.2, 3.0),
+    internal=True,
 )
 pow_number = elementwise(
     lambda x, exponent=2.0: x**exponent,
@@ -52,6 +53,7 @@ pow_number = elementwise(
     lambda g, x, exponent: g * (exponent * x ** (exponent - 1 if exponent else exponent)),
     domain=(0.2, 3.0),
     cases=({}, {"exponent": 3}, {"exponent": -0.5}, {"exponent": 1}, {"exponent": 0}),
+    internal=True,
 )
 
 neg = elementwise(np.negative, "-x", lambda g: -g, operators=("neg",), analytic=True)
@@ -73,6 +75,7 @@ round_number = elementwise(
     "rounded, halves to even",
     lambda g: ZERO(g),
     cases=({}, {"decimals": 1}),
+    internal=True,
 )
 
 maximum = elementwise(
@@ -97,6 +100,7 @@ clip_numbers = elementwise(
     "x kept between two numbers",
     lambda g, x, low, high: g * ((x >= low) & (x <= high)),
     cases=({"low": -0.5, "high": 0.7}, {"high": 0.3}),
+    internal=True,
 )
 clip_tensors = elementwise(
     lambda a, b, c: np.minimum(np.maximum(a, b), c),
@@ -104,6 +108,7 @@ clip_tensors = elementwise(
     lambda g, a, b, c: g * ((a >= b) & (a <= c)),
     lambda g, a, b, c: g * ((a < b) & (b <= c)),
     lambda g, a, b, c: g * ((a > c) | (b > c)),
+    internal=True,
 )
 select = elementwise(
     lambda a, b, condition: np.where(condition, a, b),
@@ -112,6 +117,7 @@ select = elementwise(
     lambda g, condition: np.where(condition, 0.0, g),
     cases=(Case((2, 3), (3,), condition=True), Case((2, 3), (3,), condition=np.array([[True], [False]]))),
     method=False,
+    internal=True,
 )
 
 

@@ -62,6 +62,7 @@ getitem = linear(
         Case((3, 2), key=np.array([[True, False], [False, True], [True, True]])),
         Case((3, 4), key=(np.array([2, 2]), slice(None))),
     ),
+    internal=True,
 )
 scatter_into = linear(
     lambda x, key, shape: dialect.scatter_into(x, key, shape),
@@ -69,6 +70,7 @@ scatter_into = linear(
     lambda g, key: dialect.getitem(g, key),
     method=True,
     cases=(Case((4,), key=1, shape=(3, 4)), Case((3,), key=np.array([0, 2, 0]), shape=(3,))),
+    internal=True,
 )
 put = fused(
     _put,
@@ -81,6 +83,7 @@ put = fused(
         Case((3, 4), (), key=(slice(None), 2)),
         Case((3,), (3,), key=np.array([0, 2, 0])),
     ),
+    internal=True,
 )
 
 
@@ -176,7 +179,8 @@ def _nonzero(x: Any, as_tuple: bool = False) -> Any:
 
 
 nonzero_rows = constant(
-    _nonzero, "the indices of the nonzero entries, a row each", method=False, cases=(Case((2, 3)), Case(()))
+    _nonzero, "the indices of the nonzero entries, a row each", method=False, cases=(Case((2, 3)), Case(())),
+    internal=True,
 )
 
 

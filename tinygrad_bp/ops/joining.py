@@ -53,10 +53,10 @@ def _cat(tensors: Any, axis: int = 0) -> Any:
             f"size but that of dimension {axis}; use `tg.stack` to join along a new dimension"
         ) from None
     nodes = [x.node for x in given]
-    if not MODE.grad or not any(node is not None for node in nodes):
-        return wrap(y)
     if REWRITTEN:
         check_operands(_op, arrays, nodes)
+    if not MODE.grad or not any(node is not None for node in nodes):
+        return wrap(y)
     ends = list(accumulate((a.shape[axis] for a in arrays), initial=0))
     edges = [(node, i, (axis, ends[i], ends[i + 1])) for i, node in enumerate(nodes) if node is not None]
     return wrap(y, Node(_op, tuple(edges), y.shape, y.dtype))

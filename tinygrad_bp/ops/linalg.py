@@ -20,6 +20,7 @@ matmul_nd = bilinear(
     lambda g, b: g @ b.mT,
     lambda g, a: a.mT @ g,
     cases=(Case((2, 3), (3, 4)), Case((5, 2, 3), (3, 4)), Case((2, 1, 2, 3), (4, 3, 2)), Case((0, 2), (2, 3))),
+    internal=True,
 )
 
 
@@ -40,6 +41,7 @@ affine = bilinear(
     lambda g, a: rows(g).mT @ rows(a),
     method=False,
     cases=(Case((2, 3), (4, 3)), Case((3,), (2, 3)), Case((2, 5, 3), (4, 3)), Case((0, 3), (4, 3))),
+    internal=True,
 )
 affine_bias = fused(
     _product_plus,
@@ -49,6 +51,7 @@ affine_bias = fused(
     lambda g: g,
     method=False,
     cases=(Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,))),
+    internal=True,
 )
 
 

@@ -6,7 +6,7 @@ and a 0 for rows that do not count. Read `__init__.py` next.
 
 from __future__ import annotations
 
-from math import prod
+from math import nan, prod
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,21 @@ from .reductions import softmax_along
 
 def _mean_square(a: Any, b: Any) -> Any:
     d = a - b
-    flat = d.reshape(-1) if d.ndim else d
-    return np.dot(flat, flat) / (d.size or np.nan)
+    return np.vdot(d, d) / (d.size or nan)
+
+
+def _spread(g: Any, factor: float, d: Any) -> Any:
+    return (g * (factor / (prod(d.shape) or 1))) * d
 
 
 mean_squared_error = fused(
     _mean_square,
     "mean of (a - b)²",
-    lambda g, a, b: (g * (2 / (prod(np.broadcast_shapes(a.shape, b.shape)) or 1))) * (a - b),
-    lambda g, a, b: (g * (-2 / (prod(np.broadcast_shapes(a.shape, b.shape)) or 1))) * (a - b),
+    lambda g, a, b: _spread(g, 2, a - b),
+    lambda g, a, b: _spread(g, -2, a - b),
     method=False,
     cases=(Case((2, 3), (2, 3)), Case((3, 1), (3, 2)), Case((), ())),
+    internal=True,
 )
 huber_of = elementwise(
     lambda x, delta=1.0: np.where(np.abs(x) <= delta, 0.5 * x * x, delta * (np.abs(x) - 0.5 * delta)),
@@ -36,6 +40,7 @@ huber_of = elementwise(
     lambda g, x, delta: g * np.minimum(np.maximum(x, -delta), delta),
     method=False,
     cases=({"delta": 0.7},),
+    internal=True,
 )
 
 
@@ -58,6 +63,7 @@ binary_cross_entropy_of = elementwise(
     lambda g, a: g * (_log_rest(a) - _log(a)),
     domain=(0.1, 0.9),
     method=False,
+    internal=True,
 )
 bce_with_logits_of = elementwise(
     lambda a, b, pos_weight=1.0: (1 - b) * a + (1 + (pos_weight - 1) * b) * np.logaddexp(0.0, -a),
@@ -67,6 +73,7 @@ bce_with_logits_of = elementwise(
     domain=(0.1, 0.9),
     method=False,
     cases=({"pos_weight": 1.0}, {"pos_weight": 2.5}),
+    internal=True,
 )
 
 
@@ -100,6 +107,7 @@ nll_rows = fused(
     lambda g, target, weight, x_shape: _column(g * -np.asarray(weight, g.dtype)) * _one_hot(target, x_shape[1]),
     method=False,
     cases=CLASSES,
+    internal=True,
 )
 cross_entropy_rows = fused(
     lambda x, target, weight, total: _rows(_log_softmax(x), target, weight, total),
@@ -109,6 +117,7 @@ cross_entropy_rows = fused(
     ),
     method=False,
     cases=CLASSES,
+    internal=True,
 )
 
 

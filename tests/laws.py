@@ -1,0 +1,459 @@
+"""The laws that every operation obeys, and the arguments on which they are tried, drawn from its own declaration.
+
+A law is a function of an operation and a draw. It raises AssertionError where the operation breaks it, and returns
+whether there was anything to compare. No law knows an operation by name, so `test_planted.py` can run the same
+functions on operations that are wrong on purpose. Read `test_laws.py` next.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import math
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
+from numpy.typing import NDArray
+from references import complex_step, directional, inner, numeric_gradient
+
+import tinygrad_bp as tg
+from tinygrad_bp.core import wrap
+from tinygrad_bp.declare import Case, Op, parameters
+from tinygrad_bp.dtypes import result_type
+from tinygrad_bp.methods import FUNCTIONS
+
+Array = NDArray[Any]
+AWKWARD = ((), (0,), (1,), (1, 1), (2, 0, 3), (1, 3), (3, 1, 2))
+LAYOUTS = ("plain", "permuted", "backwards", "every other", "read-only")
+
+
+class Draw(NamedTuple):
+    """The arrays of the inputs, the operation's own parameters by name, and a source of cotangents."""
+
+    arrays: list[Array]
+    named: dict[str, Any]
+    seed: int
+
+    def cotangents(self, ys: Sequence[Any], salt: int = 1) -> list[Array]:
+        rng = np.random.default_rng([self.seed, salt])
+        return [np.asarray(rng.uniform(0.5, 2.0, y.shape) * rng.choice([-1.0, 1.0], y.shape)) for y in ys]
+
+    def like(self, arrays: Sequence[Array]) -> Draw:
+        return Draw(list(arrays), self.named, self.seed)
+
+
+# ------------------------------------------------------------------------------- what an operation is tried on
+
+
+def signature(op: Op) -> tuple[str, ...]:
+    return parameters(op.forward) if op.word == "composite" else (*op.inputs, *op.params)
+
+
+@st.composite
+def settings_of(draw: Any, op: Op, shapes: Any = None) -> tuple[Sequence[tuple[int, ...]], dict[str, Any]]:
+    """(shapes of the inputs, parameters): a declared case, or whatever broadcasts, or any shape with any axis."""
+    case = draw(st.sampled_from(op.cases)) if op.cases else {}
+    if isinstance(case, Case):
+        return case.shapes, dict(case.kwargs)
+    if op.word != "reduction" and len(op.inputs) > 1 and shapes is None:
+        return draw(mutually_broadcastable_shapes(num_shapes=len(op.inputs), max_dims=3, max_side=3)).input_shapes, dict(case)
+    shape = draw(array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3) if shapes is None else shapes)
+    if op.word != "reduction":
+        return [shape] * len(op.inputs), dict(case)
+    one = st.integers(-len(shape), len(shape) - 1) if shape else st.none()
+    several = st.permutations(range(len(shape))).flatmap(lambda p: st.integers(1, max(len(p), 1)).map(lambda n: tuple(p[:n])))
+    axis = draw(st.none() | one | several)
+    return [shape], {"axis": axis, "keepdims": draw(st.booleans()), **case}
+
+
+@st.composite
+def draws(draw: Any, op: Op, shapes: Any = None) -> Draw:
+    sizes, named = draw(settings_of(op, shapes))
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    if op.domain is int:
+        return Draw([rng.integers(0, 8, shape) for shape in sizes], named, seed)
+    low, high = op.domain if isinstance(op.domain, tuple) else (-2.0, 2.0)
+    arrays = [np.asarray(rng.uniform(low, high, shape)) for shape in sizes]
+    if op.domain == "sorted":
+        arrays[0].sort()
+    return Draw(arrays, named, seed)
+
+
+def layout(array: Array, kind: str) -> Array:
+    """The same entries, lying otherwise in memory."""
+    if kind == "permuted":
+        return array.copy().T.copy().T
+    if kind == "backwards":
+        return np.flip(np.flip(array).copy())
+    if kind == "every other" and array.ndim:
+        return np.repeat(array, 2, axis=-1)[..., ::2]
+    array = array.copy()
+    array.flags.writeable = kind != "read-only"
+    return array
+
+
+# -------------------------------------------------------------------------------------------- calling and pulling
+
+
+def arguments(op: Op, tensors: Sequence[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The tensors take, in order, the places that `named` leaves free; what follows a gap goes by name."""
+    names, left, rest = signature(op), dict(named), list(tensors)
+    if names[0] == "tensors":
+        return [rest], left
+    args: list[Any] = []
+    for name in names:
+        if name not in left and not rest:
+            break
+        args.append(left.pop(name) if name in left else rest.pop(0))
+    if rest or any(name not in names for name in left):  # *operands, or *sizes
+        args, left = [*args, *rest, *left.values()], {}
+    return args, left
+
+
+def outputs(value: Any) -> list[Any]:
+    """The Tensors of a result, which may be a tuple of them."""
+    return [value] if isinstance(value, tg.Tensor) else [part for part in value if isinstance(part, tg.Tensor)]
+
+
+def run(op: Op, tensors: Sequence[Any], named: dict[str, Any]) -> list[Any]:
+    args, kwargs = arguments(op, tensors, named)
+    return outputs(op.call(*args, **kwargs))
+
+
+def leaves(arrays: Sequence[Array]) -> list[Any]:
+    return [wrap(x).requires_grad_(x.dtype.kind == "f") for x in arrays]
+
+
+def recorded(op: Op, d: Draw) -> tuple[list[Any], list[Any]]:
+    """(leaves, those outputs that have a graph)."""
+    assume(not refused(op, d))
+    xs = leaves(d.arrays)
+    return xs, [y for y in run(op, xs, d.named) if y.requires_grad]
+
+
+def refused(op: Op, d: Draw) -> bool:
+    """NumPy has no largest entry of an empty array, and neither have we."""
+    if all(x.size for x in d.arrays):
+        return False
+    try:
+        run(op, list(map(wrap, d.arrays)), d.named)
+    except tg.ShapeError:
+        return True
+    return False
+
+
+def pull(ys: Sequence[Any], xs: Sequence[Any], ws: Sequence[Any], **options: Any) -> list[Any]:
+    """Jᵀw for every input, zeros where there is no path."""
+    ws = [w if isinstance(w, tg.Tensor) else wrap(w.astype(y.dtype)) for w, y in zip(ws, ys, strict=True)]
+    return list(tg.autograd.grad(ys, xs, ws, materialize_grads=True, **options))
+
+
+def contributions(op: Op, y: Any, w: Array) -> list[tuple[Any, Any]]:
+    """(parent node, what the rule gives for it), before the engine undoes any broadcasting."""
+    return [(parent, op.rules[index](w, *saved)) for parent, index, saved in y.grad_fn.edges]
+
+
+def numpy_call(function: Any, op: Op, inputs: Sequence[Any], named: dict[str, Any]) -> Any:
+    """function(inputs, parameters) in NumPy's spelling; NotImplemented if NumPy has no such form."""
+    args, kwargs = arguments(op, inputs, named)
+    if isinstance(function, np.ufunc):
+        return NotImplemented if kwargs else function(*args)
+    try:
+        spelled = inspect.signature(function)
+    except ValueError:  # written in C
+        return NotImplemented if kwargs else function(*args)
+    if set(named) <= set(spelled.parameters) and "equation" not in named and "condition" not in named:
+        first = [list(inputs)] if signature(op)[0] == "tensors" else inputs
+        return function(*first, **named)
+    try:
+        spelled.bind(*args, **kwargs)
+    except TypeError:
+        return NotImplemented
+    return function(*args, **kwargs) if op.word == "composite" else NotImplemented
+
+
+def numpy_functions(op: Op) -> list[Any]:
+    own = [] if hasattr(op.pure_forward, "__code__") else [op.pure_forward]
+    return [*own, *op.numpy]
+
+
+def close(ours: Any, reference: Any, rtol: float = 1e-12, atol: float | None = None, what: str = "") -> None:
+    np.testing.assert_allclose(ours, reference, rtol=rtol, atol=rtol if atol is None else atol, err_msg=what, strict=True)
+
+
+# ------------------------------------------------------------------------------------------------------- the laws
+
+
+def forward_is_numpy(op: Op, d: Draw) -> bool:
+    """L1: the value is that of the NumPy function which the declaration names."""
+    assume(not refused(op, d))
+    ours, compared = [y.array for y in run(op, list(map(wrap, d.arrays)), d.named)], False
+    for function in numpy_functions(op):
+        theirs = numpy_call(function, op, d.arrays, d.named)
+        if theirs is not NotImplemented:
+            theirs = theirs if isinstance(theirs, tuple | list) else [theirs]
+            for y, reference in zip(ours, theirs, strict=True):
+                close(y, np.asarray(reference), what=f"{function.__name__}{d.named}")
+            compared = True
+    if op.forward is not op.pure_forward and op.word == "elementwise" and not d.named:
+        close(ours[0], np.asarray(op.pure_forward(*d.arrays)), what="the fast kernel differs from the sentence")
+        compared = True
+    return compared
+
+
+def spellings_agree(op: Op, d: Draw) -> bool:
+    """L2: tg.f(t), t.f() and np.f(t) are one function, with one gradient."""
+    xs, ys = recorded(op, d)
+    args, kwargs = arguments(op, xs, d.named)
+    forms = [lambda: FUNCTIONS[op.name](*args, **kwargs)] if op.name in FUNCTIONS else []
+    if op.method and isinstance(args[0], tg.Tensor) and hasattr(tg.Tensor, op.name):
+        found = getattr(args[0], op.name)
+        forms.append(lambda: found(*args[1:], **kwargs) if callable(found) else found)
+    forms += [lambda f=f: numpy_call(f, op, xs, d.named) for f in numpy_functions(op)]  # type: ignore[misc]
+    ws = d.cotangents(ys)
+    first = pull(ys, xs, ws, retain_graph=True) if ys else []
+    plain = run(op, list(map(wrap, d.arrays)), d.named)
+    for form in forms:
+        result = form()
+        if result is NotImplemented:
+            continue
+        again = outputs(result)
+        for y, z in zip(plain, again, strict=True):
+            close(z.array, y.array, rtol=0)
+        again = [z for z in again if z.requires_grad]
+        for a, b in zip(first, pull(again, xs, ws) if again else [], strict=True):
+            close(b.array, a.array, rtol=0)
+    return len(forms) > 0
+
+
+def gradient_is_right(op: Op, d: Draw) -> bool:
+    """L3: against the adjoint identity for linear maps, the complex step where analytic, else central differences."""
+    xs, ys = recorded(op, d)
+    if not ys:
+        return False
+    ws = d.cotangents(ys)
+    found = [g.array for g in pull(ys, xs, ws)]
+    chosen = [i for i, y in enumerate(run(op, leaves(d.arrays), d.named)) if y.requires_grad]
+
+    def phi(*arrays: Array) -> float:
+        values = run(op, list(map(wrap, arrays)), d.named)
+        return math.fsum(inner(w, values[i].array) for w, i in zip(ws, chosen, strict=True))
+
+    compared = False
+    for k, (x, g) in enumerate(zip(d.arrays, found, strict=True)):
+        if op.word in ("linear", "bilinear"):
+            v = np.random.default_rng(d.seed).normal(size=x.shape)
+            moved = [v if i == k else a for i, a in enumerate(d.arrays)]
+            fixed = [np.zeros_like(v) if i == k and len(d.arrays) > 1 and op.word == "linear" else a
+                     for i, a in enumerate(moved)]  # fmt: skip
+            at_v, at_0 = phi(*moved), phi(*fixed) if fixed[k] is not v else 0.0
+            close(inner(g, v), at_v - at_0, 1e-10, what=f"⟨Aᵀw, v⟩ ≠ ⟨w, Av⟩ for input {k}")
+            compared |= x.size > 0
+        elif op.analytic:
+            close(g, ws[0] * complex_step(op.pure_forward, x), 1e-12, what=f"input {k} against the complex step")
+            compared |= x.size > 0
+        else:
+            reference, smooth = numeric_gradient(phi, d.arrays, k)
+            close(g[smooth], reference[smooth], 1e-6, what=f"input {k} against central differences")
+            compared |= bool(smooth.any())
+    return compared
+
+
+def second_order_is_right(op: Op, d: Draw) -> bool:
+    """L4: the derivative of the gradient, by the inputs and by the cotangents, against differences of the gradient."""
+    xs, ys = recorded(op, d)
+    if not ys:
+        return False
+    ws = leaves(d.cotangents(ys))
+    us = d.cotangents(xs, salt=2)
+    first = pull(ys, xs, ws, create_graph=True)
+    s = sum(((wrap(u) * g).sum() for u, g in zip(us, first, strict=True)), wrap(np.zeros(())))
+    second = [g.array for g in pull([s], [*xs, *ws], [np.ones(())])] if s.requires_grad else None
+
+    def psi(*arrays: Array) -> float:
+        moved = leaves(arrays[: len(xs)])
+        again = [y for y in run(op, moved, d.named) if y.requires_grad]
+        found = pull(again, moved, arrays[len(xs) :])
+        return math.fsum(inner(u, g.array) for u, g in zip(us, found, strict=True))
+
+    at = [*d.arrays, *(w.array for w in ws)]
+    directions = d.cotangents(at, salt=3)
+    reference, kink = directional(psi, at, directions)
+    if kink or not any(x.size for x in at):
+        return False
+    ours = math.fsum(inner(g, v) for g, v in zip(second, directions, strict=True)) if second else 0.0
+    scale = math.fsum(float(np.abs(g).sum()) for g in second or ())
+    assert abs(ours - reference) <= 1e-6 * (1 + scale), f"second order: {ours} against {reference}"
+    return True
+
+
+def gradient_has_the_inputs_form(op: Op, d: Draw) -> bool:
+    """L5: shape and dtype of a gradient are the input's, for float32, float64 and both together; so is the raw rule's."""
+    if op.domain is int:
+        return False
+    for dtypes in ((np.float32,), (np.float64,), (np.float32, np.float64)):
+        arrays = [x.astype(dtypes[k % len(dtypes)]) for k, x in enumerate(d.arrays)]
+        xs, ys = recorded(op, d.like(arrays))
+        if not ys:
+            return False
+        expected = result_type(*arrays)
+        for y, w in zip(ys, d.cotangents(ys), strict=True):
+            assert "dtype" in d.named or y.dtype == expected, f"{[x.dtype for x in xs]} gave {y.dtype}"
+            if op.rules and len({x.dtype for x in xs}) == 1:
+                for parent, g in contributions(op, y, w.astype(y.dtype)):
+                    assert "dtype" in d.named or g.dtype == parent.dtype, f"the rule made {g.dtype} of {parent.dtype}"
+                    np.broadcast_shapes(g.shape, parent.shape)
+        for x, g in zip(xs, pull(ys, xs, d.cotangents(ys)), strict=True):
+            assert (g.shape, g.dtype) == (x.shape, x.dtype)
+    return True
+
+
+def nothing_is_changed(op: Op, d: Draw) -> bool:
+    """L6: inputs, outputs, cotangents and parameters are read, never written."""
+    frozen = [layout(x, "read-only") for x in d.arrays]
+    named = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in d.named.items()}
+    xs, ys = recorded(op, d.like(frozen))
+    values, ws = [y.array.copy() for y in ys], d.cotangents(ys)
+    for w, y in zip(ws, ys, strict=True):
+        w.flags.writeable = False
+        if y.array.base is None:
+            y.array.flags.writeable = False
+    before = [w.copy() for w in ws]
+    for create in (False, True):
+        pull(ys, xs, ws, retain_graph=True, create_graph=create) if ys else None
+    for x, a in zip(frozen, d.arrays, strict=True):
+        close(x, a, rtol=0)
+    for y, value, w, b in zip(ys, values, ws, before, strict=True):
+        close(y.array, value, rtol=0)
+        close(w, b, rtol=0)
+    for name, value in named.items():
+        np.testing.assert_equal(d.named[name], value)
+    return True
+
+
+def broadcasting_is_repetition(op: Op, d: Draw) -> bool:
+    """L7: f(a, b) is f of both at full size; the gradient is summed over the repetitions, by the engine alone."""
+    if op.word != "elementwise" or len(d.arrays) < 2:
+        return False
+    xs, (y,) = recorded(op, d)
+    full_xs, (full_y,) = recorded(op, d.like([np.broadcast_to(x, y.shape).copy() for x in d.arrays]))
+    close(y.array, full_y.array, rtol=0)
+    ws = d.cotangents([y])
+    for _, raw in contributions(op, y, ws[0]):
+        assert raw.shape == y.shape, f"a rule un-broadcasts: {raw.shape} from a cotangent of {y.shape}"
+    for x, g, full in zip(xs, pull([y], xs, ws), pull([full_y], full_xs, ws), strict=True):
+        close(g.array, full.array if full.shape == g.shape else full.sum_to_size(*x.shape).array)
+    return True
+
+
+def both_readers_agree(op: Op, d: Draw) -> bool:
+    """L8: the rules read by arrays and by Tensors give one gradient; a fast rule is its pure sentence."""
+    xs, ys = recorded(op, d)
+    if not ys:
+        return False
+    ws = d.cotangents(ys)
+    by_arrays = pull(ys, xs, ws, retain_graph=True)
+    by_tensors = pull(ys, xs, ws, retain_graph=True, create_graph=True)
+    for a, b in zip(by_arrays, by_tensors, strict=True):
+        close(b.array, a.array)
+    if op.rules is not op.pure:
+        for y, w in zip(ys, ws, strict=True):
+            for _, index, saved in y.grad_fn.edges:
+                close(np.asarray(op.rules[index](w, *saved)), np.asarray(op.pure[index](w, *saved)))
+    return True
+
+
+def forward_and_reverse_are_adjoint(op: Op, d: Draw) -> bool:
+    """L9: ⟨w, Jt⟩ = ⟨Jᵀw, t⟩, Jᵀ is linear, and an elementwise rule read with a tangent gives Jt."""
+    xs, ys = recorded(op, d)
+    if not ys:
+        return False
+    ws, others, ts = d.cotangents(ys), d.cotangents(ys, salt=4), d.cotangents(xs, salt=5)
+    duals = leaves([np.zeros(y.shape) for y in ys])
+    pulled = [(g, wrap(t)) for g, t in zip(pull(ys, xs, duals, create_graph=True), ts, strict=True) if g.requires_grad]
+    if not pulled:
+        return False
+    gs, tangents = zip(*pulled, strict=True)
+    pushed = pull(gs, duals, tangents, retain_graph=True)
+    back = pull(ys, xs, ws, retain_graph=True)
+    left = math.fsum(inner(w, jt.array) for w, jt in zip(ws, pushed, strict=True))
+    close(left, math.fsum(inner(g.array, t) for g, t in zip(back, ts, strict=True)), 1e-9)
+    both = pull(ys, xs, [2 * w - 3 * v for w, v in zip(ws, others, strict=True)], retain_graph=True)
+    for g, first, second in zip(both, back, pull(ys, xs, others, retain_graph=True), strict=True):
+        close(g.array, 2 * first.array - 3 * second.array, 1e-10)
+    if op.word == "elementwise":
+        wide = [np.broadcast_to(t, ys[0].shape) for t in ts]
+        terms = [op.rules[i](wide[i], *saved) for _, i, saved in ys[0].grad_fn.edges]
+        close(np.asarray(sum(terms)), pushed[0].array, 1e-10)
+    return True
+
+
+def saved_arrays(ys: Sequence[Any]) -> Iterator[tuple[int, int, Array]]:
+    for y in ys:
+        for _, index, saved in y.grad_fn.edges:
+            for place, value in enumerate(saved):
+                if isinstance(value, np.ndarray):
+                    yield index, place, value
+
+
+def node_keeps_what_rules_name(op: Op, d: Draw) -> bool:
+    """L11: an input or output that no rule names is not kept alive by the node."""
+    if not op.rules:
+        return False
+    _, ys = recorded(op, d)
+    for index, place, _ in saved_arrays(ys):
+        names = getattr(op.pure[index], "reads", None) or parameters(op.written[min(index, len(op.written) - 1)])
+        assert not names[1:][place].endswith("_shape"), "a shape was asked for and an array kept"
+    named = {n for rule in op.written for n in parameters(rule)}
+    fresh = [x.copy() for x in d.arrays]
+    refs = {n: weakref.ref(x) for n, x in zip(op.inputs, fresh, strict=False)} if op.inputs[0] != "tensors" else {}
+    value = run(op, leaves(fresh), d.named)[0]
+    held = value.array
+    while held is not None:  # a view keeps its owner alive, whatever the node does
+        refs = {n: r for n, r in refs.items() if r() is not held}
+        held = held.base
+    output, node = weakref.ref(value.array), value.grad_fn
+    del value, fresh, ys, held
+    gc.collect() if any(r() is not None for n, r in refs.items() if n not in named) else None
+    kept = {n for n, r in refs.items() if r() is not None} | ({"y"} if output() is not None else set())
+    assert kept <= named, f"the node keeps {kept - named}, which no rule reads"
+    return node is not None
+
+
+def layout_does_not_matter(op: Op, d: Draw) -> bool:
+    """L12: 0-d, empty, size-1, permuted, backwards, strided and read-only arrays give what plain ones give."""
+    xs, ys = recorded(op, d)
+    values = [y.array for y in run(op, list(map(wrap, d.arrays)), d.named)]
+    ws = d.cotangents(ys)
+    found = [g.array for g in pull(ys, xs, ws)] if ys else []
+    for kind in LAYOUTS:
+        arrays = [layout(x, kind) for x in d.arrays]
+        for value, z in zip(values, run(op, list(map(wrap, arrays)), d.named), strict=True):
+            close(z.array, value)
+            assert isinstance(z.array, np.ndarray), "a NumPy scalar escaped"
+        other_xs = leaves(arrays)
+        other = [y for y in run(op, other_xs, d.named) if y.requires_grad]
+        for g, h in zip(found, pull(other, other_xs, ws) if other else [], strict=True):
+            close(h.array, g)
+    return True
+
+
+LAWS = {
+    "L1 forward": forward_is_numpy,
+    "L2 spellings": spellings_agree,
+    "L3 gradient": gradient_is_right,
+    "L4 second order": second_order_is_right,
+    "L5 form": gradient_has_the_inputs_form,
+    "L6 unchanged": nothing_is_changed,
+    "L7 broadcasting": broadcasting_is_repetition,
+    "L8 readers": both_readers_agree,
+    "L9 adjoint": forward_and_reverse_are_adjoint,
+    "L11 saved": node_keeps_what_rules_name,
+    "L12 layout": layout_does_not_matter,
+}

@@ -1,0 +1,34 @@
+"""Parameter: a tensor that a Module finds by itself and an optimiser trains. Read `module.py` next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import Leaf, Tensor, require_float
+from ..creation import array_of
+
+
+class Parameter(Tensor):
+    """A leaf that a `Module` registers when it is assigned as an attribute.
+
+    Args:
+        data: a Tensor or an array, whose memory it shares, or Python numbers; the graph of `data` is left behind.
+        requires_grad: whether gradients are wanted; False freezes it.
+
+    Raises DtypeError for integers that are to have a gradient.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.Parameter(tg.ones(2))
+    Parameter containing:
+    tensor([1., 1.], requires_grad=True)
+    """
+
+    def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
+        if isinstance(data, Tensor):
+            self.array = data.array
+        else:
+            self.array = data if hasattr(data, "__array_ufunc__") else array_of(data)
+        self.node = self.grad = None
+        if requires_grad:
+            require_float(self.array)
+            self.node = Leaf(self)

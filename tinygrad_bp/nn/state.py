@@ -1,0 +1,142 @@
+"""The state of a Module: collected by name, loaded all or nothing, converted to another dtype.
+
+Whatever can be wrong is found before anything is written. Read `functional.py` next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..core import Leaf, Tensor, wrap
+from ..errors import DtypeError, InplaceError, StateDictError
+from ..memory import buffer_of, stamp
+from .parameter import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+
+class Incompatible(NamedTuple):
+    """What `load_state_dict` returns: the keys that did not match."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+
+def places(module: Any) -> Iterator[tuple[str, Any, str, Any]]:
+    """(key, owner, name, tensor) of all that a state_dict holds; what is shared appears under each of its keys."""
+    for path, owner in module.named_modules(remove_duplicate=False):
+        start = f"{path}." if path else ""
+        kept = [*owner._parameter_names, *[name for name, keep in owner._buffer_names.items() if keep]]
+        for name in kept:
+            if owner.__dict__[name] is not None:
+                yield start + name, owner, name, owner.__dict__[name]
+
+
+def collect(module: Any, into: Any, prefix: str, keep_vars: bool) -> Any:
+    for key, _, _, tensor in places(module):
+        into[prefix + key] = tensor if keep_vars else wrap(tensor.array)
+    return into
+
+
+def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> Incompatible:
+    if not hasattr(state_dict, "keys"):
+        raise DtypeError(f"load_state_dict: a dict of tensors is expected, got {type(state_dict).__name__}")
+    have = {key: (owner, name, tensor) for key, owner, name, tensor in places(module)}
+    given = {key: _array(value) for key, value in state_dict.items()}
+    missing = [key for key in have if key not in given]
+    unexpected = [key for key in given if key not in have]
+    wrong = [
+        f"{key}: {_told(given[key])} given, {tensor.array.shape} expected"
+        for key, (_, _, tensor) in have.items()
+        if key in given and not _fits(given[key], tensor.array)
+    ]
+    if wrong or (strict and (missing or unexpected)):
+        raise StateDictError(_complaint(type(module).__name__, missing if strict else [], unexpected if strict else [], wrong))
+    pairs = {key: (*have[key], given[key]) for key in have if key in given}
+    if assign:
+        for key, (owner, name, tensor, _) in pairs.items():
+            owner.__dict__[name] = _in_place_of(tensor, state_dict[key])
+    else:
+        _write([(tensor, value) for _, _, tensor, value in pairs.values()])
+    return Incompatible(missing, unexpected)
+
+
+def _array(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.array
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _fits(value: Any, array: np.ndarray) -> bool:
+    kinds = "biufc" if array.dtype.kind == "c" else "biuf"
+    return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.shape == array.shape
+
+
+def _told(value: Any) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _complaint(name: str, missing: list[str], unexpected: list[str], wrong: list[str]) -> str:
+    parts = [f"load_state_dict of {name}: nothing was loaded."]
+    if missing:
+        parts.append(f"missing: {', '.join(missing)}.")
+    if unexpected:
+        parts.append(f"unexpected: {', '.join(map(str, unexpected))}.")
+    if wrong:
+        parts.append(f"mis-shaped: {'; '.join(wrong)}.")
+    if missing or unexpected:
+        parts.append("Pass `strict=False` to load only the keys that match")
+    return "\n  ".join(parts)
+
+
+def _write(pairs: list[tuple[Any, np.ndarray]]) -> None:
+    """All values into the old memory; what overlaps with it is copied first, so that weights may be swapped."""
+    own = {id(buffer_of(tensor.array)) for tensor, _ in pairs}
+    for tensor, _ in pairs:
+        if not tensor.array.flags.writeable:
+            raise InplaceError(
+                f"load_state_dict: a parameter of shape {tensor.array.shape} lies in read-only memory; pass `assign=True`"
+            )
+    values = [value.copy() if id(buffer_of(value)) in own else value for _, value in pairs]
+    with np.errstate(all="ignore"):  # a float64 that float32 cannot hold becomes infinite, as any cast does
+        for (tensor, _), value in zip(pairs, values, strict=True):
+            tensor.array[...] = value
+            stamp(tensor.array, "load_state_dict", "load_state_dict")
+
+
+def _in_place_of(old: Any, value: Any) -> Any:
+    if not isinstance(old, Parameter):
+        return value if isinstance(value, Tensor) else wrap(value)
+    return value if isinstance(value, Parameter) else Parameter(value, requires_grad=old.node is not None)
+
+
+def zero_grad(parameters: Iterable[Any], set_to_none: bool) -> None:
+    for p in parameters:
+        if p.grad is None or set_to_none:
+            p.grad = None
+        elif p.grad.node is not None and not isinstance(p.grad.node, Leaf):
+            p.grad = wrap(np.zeros_like(p.array))
+        else:
+            p.grad.array.fill(0)
+            stamp(p.grad.array, "zero_grad", "zero_grad")
+
+
+def convert(module: Any, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Every float parameter, its gradient and every float buffer through `change`; the tensors stay the same objects."""
+    tensors = [t for t in [*module.parameters(), *module.buffers()] if t.array.dtype.kind in "fc"]
+    changed = [(t, change(t.array), None if t.grad is None else change(t.grad.array)) for t in tensors]
+    for _, array, _ in changed:
+        if array.dtype.kind not in "fc":
+            raise DtypeError(f"Module.to: parameters must stay floating point, and {array.dtype} is not")
+    for tensor, array, grad in changed:
+        tensor.data = array
+        if grad is not None:
+            tensor.grad = wrap(grad)

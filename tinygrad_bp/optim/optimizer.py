@@ -1,0 +1,209 @@
+"""Optimizer: parameters in groups, each with its own settings, and what a method remembers of each parameter.
+
+A step first checks every gradient of every group, and only then writes; so an error leaves all parameters as they
+were. Read `sgd.py` next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import Leaf, Tensor
+from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, ShapeError, StateDictError
+from ..memory import stamp
+from ..mode import enable_grad
+from ..nn.state import zero_grad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..nn.parameter import Parameter
+
+    Params = Iterable[Parameter | Tensor | tuple[str, Tensor] | dict[str, Any]]
+
+
+class Optimizer:
+    """Base of all methods: a subclass gives `defaults` and writes `update`.
+
+    Args:
+        params: tensors, (name, tensor) pairs, or dicts {"params": […], "lr": …}, each a group with its own settings.
+        defaults: the settings of groups that do not say otherwise.
+
+    Raises ArgumentError for an empty list, a tensor given twice or a setting out of range, GraphError for a tensor
+    that is no leaf.
+
+    >>> import tinygrad_bp as tg
+    >>> w, b = tg.nn.Parameter(tg.ones(2)), tg.nn.Parameter(tg.zeros(1))
+    >>> optimizer = tg.optim.SGD([{"params": [w]}, {"params": [b], "lr": 0.5}], lr=0.1)
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.1, 0.5]
+    """
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state: dict[Any, dict[str, Any]] = {}
+        self.param_groups: list[dict[str, Any]] = []
+        if isinstance(params, Tensor | dict):
+            raise DtypeError(f"{self._name}: an iterable of tensors is expected, not one {type(params).__name__}: write [w]")
+        given: list[Any] = list(params)
+        if not given:
+            raise ArgumentError(f"{self._name}: the list of parameters is empty; a generator can be read only once")
+        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def check(self, group: dict[str, Any]) -> None:
+        """Raise ArgumentError if a setting is out of range."""
+
+    def update(self, group: dict[str, Any], params: list[Any]) -> None:
+        """Change the tensors in `params`, all of which have a sound gradient, in place."""
+        raise NotImplementedError(f"{self._name} has no update: write `def update(self, group, params)` in it")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group: a dict with "params" and settings of its own; nothing is added if something is wrong."""
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise DtypeError(f'{self._name}: a group is a dict with "params", got {type(param_group).__name__}')
+        given = param_group["params"]
+        if isinstance(given, set | frozenset):
+            raise DtypeError(f"{self._name}: parameters need an order; a set has none, give a list")
+        entries = [given] if isinstance(given, Tensor) else list(given)
+        if not entries:
+            raise ArgumentError(f"{self._name}: a group without parameters; a generator can be read only once")
+        group = {"params": [], **self.defaults, **param_group}
+        named = [entry for entry in entries if isinstance(entry, tuple)]
+        if named:
+            group["param_names"] = [name for name, _ in named]
+        group["params"] = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
+        known = {id(p) for other in self.param_groups for p in other["params"]}
+        for i, p in enumerate(group["params"]):
+            if not isinstance(p, Tensor):
+                raise DtypeError(f"{self._name}: parameter {i} is a {type(p).__name__}, not a Tensor")
+            if p.node is not None and not isinstance(p.node, Leaf):
+                raise GraphError(
+                    f"{self._name}: parameter {i} of shape {p.array.shape} is no leaf, it was computed by {p.node}; "
+                    "make it one: `w = w.detach().requires_grad_()`"
+                )
+            if id(p) in known:
+                raise ArgumentError(f"{self._name}: parameter {i} of shape {p.array.shape} is given twice")
+            known.add(id(p))
+        missing = [key for key, value in group.items() if value is REQUIRED]
+        if missing:
+            raise ArgumentError(f"{self._name}: a group needs {missing}, or give it to {self._name} for all groups")
+        self.check(group)
+        self.param_groups.append(group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with zeros."""
+        for group in self.param_groups:
+            zero_grad(group["params"], set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient; returns the loss if `closure` computes one.
+
+        The closure clears the gradients, computes the loss, calls backward and returns the loss. Raises before
+        anything is changed: what the closure raises, or ShapeError and DtypeError for a gradient that does not fit.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        ready = []
+        for group in self.param_groups:
+            self.check(group)
+            params = []
+            for p in group["params"]:
+                if p.grad is not None:
+                    array, g = p.array, p.grad.array
+                    if g.shape != array.shape or g.dtype is not array.dtype or not array.flags.writeable:
+                        self._refuse(p)
+                    params.append(p)
+            ready.append((group, params))
+        by = f"{self._name}.step"
+        with np.errstate(all="ignore"):  # a warning made an error must not stop halfway; overflow shows in the loss
+            for group, params in ready:
+                self.update(group, params)
+                for p in params:
+                    stamp(p.array, by, "optimizer.step")
+        return loss
+
+    def _refuse(self, p: Any) -> None:
+        array, g = p.array, p.grad.array
+        if g.shape != array.shape:
+            raise ShapeError(f"{self._name}.step: a gradient of shape {g.shape} for a parameter of shape {array.shape}")
+        if g.dtype != array.dtype:
+            raise DtypeError(
+                f"{self._name}.step: a gradient of dtype {g.dtype} for a parameter of dtype {array.dtype} and shape "
+                f"{array.shape}; write `p.grad = p.grad.to(p.dtype)`"
+            )
+        if not array.flags.writeable:
+            raise InplaceError(f"{self._name}.step: a parameter of shape {array.shape} lies in read-only memory; clone it")
+
+    # ------------------------------------------------------------ state
+    def state_dict(self) -> dict[str, Any]:
+        """Settings and state, the parameters as numbers in order: PyTorch's format."""
+        numbers: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                numbers.setdefault(id(p), len(numbers))
+            groups.append({key: value for key, value in group.items() if key != "params"})
+            groups[-1]["params"] = [numbers[id(p)] for p in group["params"]]
+        return {"state": {numbers[id(p)]: state for p, state in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over settings and state (copied); raises StateDictError, and changes nothing, if groups do not fit."""
+        from copy import deepcopy
+
+        try:
+            groups, state = state_dict["param_groups"], state_dict["state"]
+            sizes = [len(group["params"]) for group in groups]
+        except (KeyError, TypeError) as error:
+            raise StateDictError(f"{self._name}.load_state_dict: not a state_dict of an optimizer: {error!r}") from None
+        have = [len(group["params"]) for group in self.param_groups]
+        if sizes != have:
+            raise StateDictError(f"{self._name}.load_state_dict: groups of {sizes} parameters given, {have} expected")
+        order = {
+            number: p
+            for theirs, ours in zip(groups, self.param_groups, strict=True)
+            for number, p in zip(theirs["params"], ours["params"], strict=True)
+        }
+        unknown = [number for number in state if number not in order]
+        wrong = [
+            f"{key} of parameter {number}: {value.shape} given, {order[number].array.shape} expected"
+            for number, entries in state.items()
+            for key, value in entries.items()
+            if number in order and getattr(value, "ndim", 0) and tuple(value.shape) != order[number].array.shape
+        ]
+        if unknown or wrong:
+            raise StateDictError(f"{self._name}.load_state_dict: unknown parameters {unknown}; mis-shaped: {wrong}")
+        merged = [
+            {**ours, **deepcopy({key: value for key, value in theirs.items() if key != "params"})}
+            for theirs, ours in zip(groups, self.param_groups, strict=True)
+        ]
+        for group in merged:
+            self.check(group)
+        self.state = {order[number]: {k: _copied(v, order[number]) for k, v in s.items()} for number, s in state.items()}
+        self.param_groups = merged
+
+    def __repr__(self) -> str:
+        lines = [f"{self._name} ("]
+        for i, group in enumerate(self.param_groups):
+            lines += [f"Parameter Group {i}", *(f"    {key}: {group[key]}" for key in sorted(group) if key != "params")]
+        return "\n".join([*lines, ")"])
+
+
+REQUIRED = object()  # a setting without a default
+
+
+def _copied(value: Any, p: Any) -> Any:
+    """A value of the state for parameter p: tensors in a memory of their own and in p's dtype."""
+    if not isinstance(value, Tensor):
+        return value
+    from ..core import wrap
+
+    return wrap(np.array(value.array, p.array.dtype if value.array.ndim and value.array.dtype.kind == "f" else None))
