@@ -37,8 +37,8 @@ def dot_product(first: Array, second: Array) -> Array:
 
 def result(first: Array, second: Array) -> list[float]:
     """Output and error."""
-    first, second = tg.tensor(first), tg.tensor(second)
-    return [(X @ first @ second).item(), error(first, second).item()]
+    both = tg.tensor(first), tg.tensor(second)
+    return [(X @ both[0] @ both[1]).item(), error(*both).item()]
 
 
 def forward_figures() -> Array:

@@ -44,7 +44,7 @@ def sgd(
     loss: Callable[..., Any], at: Sequence[Array], lr: float, steps: int
 ) -> tuple[list[Array], list[float]]:
     """`steps` of SGD: the arrays it ends at, and the loss before each step and after the last."""
-    parameters = [tg.nn.Parameter(tg.tensor(value)) for value in at]
+    parameters: list[Any] = [tg.nn.Parameter(tg.tensor(value)) for value in at]
     optimizer = tg.optim.SGD(parameters, lr=lr)
     losses = []
     for _ in range(steps):

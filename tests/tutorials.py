@@ -62,7 +62,7 @@ def sigmoid_layers(x: Array, weights: Sequence[Array]) -> list[Array]:
 
 
 def exam_deltas(y: Array, layers: Sequence[Array], weights: Sequence[Array]) -> list[Array]:
-    """The text's z2_delta, o_delta: minus the gradient of ½·Σ(y−o)² by each layer's sum, first first."""
+    """The text's z2_delta, o_delta: minus the gradient of ½·Σ(y−o)² by each sum, first layer first."""
     o = layers[-1]
     deltas = [(y - o) * o * (1 - o)]
     for weight, z in zip(reversed(weights[1:]), reversed(layers[1:-1]), strict=True):
@@ -127,7 +127,8 @@ DERIVATIVES: dict[str | None, Function] = {  # each written with the layer's out
     "tanh": lambda r: 1 - r**2,
     "sigmoid": lambda r: r * (1 - r),
 }
-WRONG_DERIVATIVES = {**DERIVATIVES, None: np.asarray}  # the text returns r where it must return 1
+# The text returns r where it must return 1.
+WRONG_DERIVATIVES: dict[str | None, Function] = {**DERIVATIVES, None: np.asarray}
 
 
 class Layer:

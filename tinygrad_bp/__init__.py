@@ -218,6 +218,7 @@ max = _F["max"]
 maximum = _F["maximum"]
 mean = _F["mean"]
 median = _F["median"]
+median_of = _F["median_of"]
 min = _F["min"]
 minimum = _F["minimum"]
 mm = _F["mm"]
@@ -301,14 +302,15 @@ _OPERATIONS = [
     "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardtanh", "hstack", "index_select", "isfinite",
     "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
     "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsigmoid",
-    "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum", "mean", "median", "min",
-    "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg", "negative", "nonzero", "norm",
-    "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel", "reciprocal", "relu", "remainder",
-    "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt", "scatter", "scatter_add",
-    "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size", "swapaxes", "swapdims", "t",
-    "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace", "transpose", "tril", "triu",
-    "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "view", "vstack", "where",
+    "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum", "mean", "median",
+    "median_of", "min", "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg",
+    "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel",
+    "reciprocal", "relu", "remainder", "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt",
+    "scatter", "scatter_add", "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus",
+    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size",
+    "swapaxes", "swapdims", "t", "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace",
+    "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "view",
+    "vstack", "where",
 ]  # fmt: skip
 # end of the operations
 

@@ -48,9 +48,12 @@ def unary(op: Op) -> Callable[[Any], Any]:
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (operand(x, op), None)
         if REWRITTEN:
             check_operands(op, (array,), (node,))
+        try:
+            y = forward(array)
+        except (ValueError, TypeError) as error:
+            raise explain(op, (array,), error) from None
         if node is None:
-            return wrap(in_default_dtype(op, forward(array), (array,), ()))
-        y = forward(array)
+            return wrap(in_default_dtype(op, y, (array,), ()))
         if y.__class__ is not ndarray:
             y = np.asarray(y)
         if not MODE.grad:
@@ -173,7 +176,8 @@ def in_default_dtype(op: Op, y: Any, arrays: Sequence[Any], params: tuple[Any, .
     if any(isinstance(a, ndarray) and a.dtype.kind in "fc" for a in arrays):
         return y
     dtype = get_default_dtype()
-    return op.forward(*[a.astype(dtype) if isinstance(a, ndarray) else a for a in arrays], *params)
+    again = op.forward(*[a.astype(dtype) if isinstance(a, ndarray) else a for a in arrays], *params)
+    return np.asarray(again).astype(dtype, copy=False)
 
 
 def general(op: Op) -> Callable[..., Any]:

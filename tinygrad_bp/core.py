@@ -71,7 +71,7 @@ class Node:
 
 class _LeafOp:
     name = "accumulate_grad"
-    rules = ()
+    rules = pure = ()
 
 
 class Leaf(Node):
@@ -148,25 +148,25 @@ def run_backward(
     """(node, total cotangent, borrowed) for each leaf reached, or for each of `targets` if they are given.
 
     Kahn's topological order: a node is ready when all its consumers have contributed. `totals` holds what has
-    arrived so far. A total is *borrowed* while somebody else may hold the same memory (the consumer passed its
-    own cotangent on, or a view of it); the first addition makes it ours and later ones add in place.
+    arrived so far where there are several. A total is *borrowed* while somebody else may hold the same memory (the
+    consumer passed its own cotangent on, or a view of it); the first addition makes it ours, later ones add in place.
     """
-    waiting, live = _count_consumers([node for node, _ in roots], targets)
-    totals: dict[Node, Any] = {}
-    borrowed: set[Node] = set()
+    waiting, live = _count_consumers(roots, targets)
+    totals: dict[Node, tuple[Any, bool]] = {}
+    ready: list[tuple[Node, Any, bool]] = []
     found: list[tuple[Node, Any, bool]] = []
     for node, g in roots:
-        totals[node] = totals[node] + g if node in totals else g
-        borrowed.add(node)
-    ready = [node for node in totals if not waiting[node]]
+        _arrive(node, g, True, create, waiting, totals, ready)
     while ready:
-        node = ready.pop()
-        g = totals.pop(node)
+        node, g, borrowed = ready.pop()
         if node.hooks:
-            g = run_hooks(node, g, create)
+            g, borrowed = run_hooks(node, g, create), True
         if node.__class__ is Leaf if targets is None else node in targets:
-            found.append((node, g, node in borrowed or bool(node.hooks)))
-        edges, rules = node.edges or (), node.op.rules
+            found.append((node, g, borrowed))
+        edges = node.edges
+        if not edges:
+            continue
+        rules = node.op.pure if create else node.op.rules
         for parent, index, saved in edges:
             if live is not None and parent not in live:
                 continue
@@ -175,47 +175,61 @@ def run_backward(
             new = rules[index](g, *(node.dress(edges, index, saved) if create else saved))
             if new.shape != parent.shape or new.dtype is not parent.dtype:
                 new = fit(new, parent, node)
-            if parent not in totals:
-                totals[parent] = new
-                if create or new is g or new.base is not None:
-                    borrowed.add(parent)
-            elif parent in borrowed or totals[parent].__class__ is not np.ndarray:
-                totals[parent] = totals[parent] + new
-                if not create:
-                    borrowed.discard(parent)
+            lent = create or new is g or new.base is not None
+            if waiting[parent] == 1 and parent not in totals:
+                ready.append((parent, new, lent))
             else:
-                np.add(totals[parent], new, out=totals[parent])
-            waiting[parent] -= 1
-            if not waiting[parent]:
-                ready.append(parent)
-        if edges and not retain:
+                _arrive(parent, new, lent, create, waiting, totals, ready)
+        if not retain:
             node.edges = None
     return found
 
 
-def _count_consumers(roots: list[Node], targets: set[Node] | None) -> tuple[dict[Node, int], set[Node] | None]:
-    """How many live edges lead into each node, and, where `targets` are given, the nodes that lead to one."""
-    waiting = dict.fromkeys(roots, 0)
-    stack = list(waiting)
-    order: list[Node] = []
-    while stack:
-        node = stack.pop()
-        order.append(node)
+def _arrive(
+    node: Node, new: Any, borrowed: bool, create: bool, waiting: dict[Node, int], totals: Any, ready: list[Any]
+) -> None:
+    """Add a contribution to a node's total; with the last one the node is ready."""
+    if node in totals:
+        total, lent = totals[node]
+        if lent or total.__class__ is not np.ndarray:
+            new, borrowed = total + new, create
+        else:
+            new, borrowed = np.add(total, new, out=total), False
+    waiting[node] -= 1
+    if waiting[node]:
+        totals[node] = new, borrowed
+    else:
+        totals.pop(node, None)
+        ready.append((node, new, borrowed))
+
+
+def _count_consumers(
+    roots: Sequence[tuple[Node, Any]], targets: set[Node] | None
+) -> tuple[dict[Node, int], set[Node] | None]:
+    """How many contributions each node waits for, and, where `targets` are given, the nodes that lead to one."""
+    waiting: dict[Node, int] = {}
+    for node, _ in roots:
+        waiting[node] = waiting.get(node, 0) + 1
+    order = list(waiting)
+    for node in order:  # grows as it is walked
         if node.edges is None:
             raise GraphError(
                 f"backward through {node.op.name} a second time: its saved values were freed by the first pass. "
                 "Pass `retain_graph=True` to the first backward, or run the forward again"
             )
-        for parent, _, _ in node.edges:
+        for edge in node.edges:
+            parent = edge[0]
             if parent in waiting:
                 waiting[parent] += 1
             else:
                 waiting[parent] = 1
-                stack.append(parent)
-    return (waiting, None) if targets is None else _restrict(waiting, targets)
+                order.append(parent)
+    return (waiting, None) if targets is None else _restrict(waiting, roots, targets)
 
 
-def _restrict(reached: dict[Node, int], targets: set[Node]) -> tuple[dict[Node, int], set[Node]]:
+def _restrict(
+    reached: dict[Node, int], roots: Sequence[tuple[Node, Any]], targets: set[Node]
+) -> tuple[dict[Node, int], set[Node]]:
     """Only the edges on a path to a target count."""
     consumers: dict[Node, list[Node]] = {}
     for node in reached:
@@ -229,6 +243,8 @@ def _restrict(reached: dict[Node, int], targets: set[Node]) -> tuple[dict[Node, 
                 live.add(consumer)
                 stack.append(consumer)
     waiting = dict.fromkeys(reached, 0)
+    for node, _ in roots:
+        waiting[node] += 1
     for node in live:
         for parent, _, _ in node.edges or ():
             waiting[parent] += 1
@@ -241,7 +257,7 @@ def fit(g: Any, parent: Node, node: Node) -> Any:
         return g
     if g.shape != parent.shape:
         lead = len(g.shape) - len(parent.shape)
-        if lead > 0 and g.shape[lead:] == parent.shape:  # a bias added to every row: half the time of the general way
+        if 0 < lead < len(g.shape) and g.shape[lead:] == parent.shape:  # a bias, on every row: the usual case
             g = np.add.reduce(g, axis=tuple(range(lead)))
         elif lead < 0 or any(n not in (1, m) for n, m in zip(parent.shape, g.shape[lead:], strict=True)):
             raise ShapeError(

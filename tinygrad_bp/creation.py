@@ -60,6 +60,8 @@ def legacy_array(*data: Any) -> np.ndarray:
 
 
 def made(array: np.ndarray, requires_grad: bool = False) -> Tensor:
+    """A fresh tensor, which owns its memory and so is nobody's view."""
+    array = array if array.base is None else array.copy()
     tensor = wrap(array)
     if requires_grad:
         require_float(array)

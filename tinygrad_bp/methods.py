@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import ops  # noqa: F401  (fills the REGISTRY)
-from .core import Tensor
+from .core import Tensor, wrap
 from .declare import REGISTRY, Op, parameters
 from .errors import DtypeError
 from .inplace import copy_, fill_, in_place, setitem, zero_
@@ -22,6 +24,7 @@ SPELLING = {"dim": "axis", "keepdim": "keepdims", "dims": "axis", "exponent": "b
             "batch1": "a", "batch2": "b", "mat1": "a", "tensor1": "a", "tensor2": "b", "end": "b", "size": "shape",
             "split_size_or_sections": "split_size", "self": "x", "unbiased": "unbiased"}  # fmt: skip
 FUNCTIONS: dict[str, Any] = {}
+SUMMING = ("sum", "mean", "prod", "cumsum", "cumprod")
 ALIASES = {
     "view": "reshape", "expand": "broadcast_to", "concat": "cat", "concatenate": "cat", "absolute": "abs",
     "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div",
@@ -57,6 +60,8 @@ def spelled(op: Op) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             args, kwargs = translate(args, kwargs, names)
+            if "dtype" in kwargs and op.name in SUMMING:  # PyTorch converts before it sums
+                args = (converted(args[0], kwargs.pop("dtype")), *args[1:])
             if variadic and len(args) == 1:
                 args, kwargs = (*args, *kwargs.values()), {}
         try:
@@ -65,6 +70,10 @@ def spelled(op: Op) -> Callable[..., Any]:
             raise misuse(op, names, args, error) from None
 
     return function
+
+
+def converted(x: Any, dtype: Any) -> Any:
+    return x if dtype is None else (x if isinstance(x, Tensor) else wrap(np.asarray(x))).to(dtype)  # type: ignore[attr-defined]
 
 
 def translate(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> Any:
@@ -139,6 +148,7 @@ def bind_all() -> None:
         setattr(Tensor, f"__i{operator}__", in_place(call, f"__i{operator}__"))
     setattr(Tensor, "__getitem__", REGISTRY["getitem"].call)  # noqa: B010
     setattr(Tensor, "__setitem__", setitem)  # noqa: B010
+    setattr(Tensor, "where", lambda self, condition, other: FUNCTIONS["where"](condition, self, other))  # noqa: B010
     for method in (zero_, fill_, copy_):
         setattr(Tensor, method.__name__, method)
 

@@ -79,7 +79,7 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
 def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
     kwargs = {k: v for k, v in kwargs.items() if not (k in EMPTY and v is EMPTY[k])}
     call = ARRAY_FUNCTIONS.get(function)
-    if call is not None and not any(k in EMPTY for k in kwargs):
+    if call is not None and not any(k in EMPTY and k != "dtype" for k in kwargs):
         return call(*args, **kwargs)
     if has_grad((*args, *kwargs.values())):
         raise DtypeError(
@@ -113,8 +113,8 @@ def _ddof(name: str) -> Any:
 
 
 def _keep(name: str) -> Any:
-    def call(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
-        return F[name](x, axis, keepdims is True)
+    def call(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
+        return F[name](x, axis, keepdims is True, **({} if dtype is None else {"dtype": dtype}))
 
     return call
 
@@ -124,7 +124,7 @@ def _flip(x: Any, axis: Any = None) -> Any:
 
 
 def _cumulative(name: str) -> Any:
-    return lambda x, axis=None: F[name](x.reshape(-1), 0) if axis is None else F[name](x, axis)
+    return lambda x, axis=None, **kind: F[name](*((x.reshape(-1), 0) if axis is None else (x, axis)), **kind)
 
 
 def _numpy_repeat(x: Any, repeats: Any, axis: Any = None) -> Any:

@@ -22,9 +22,9 @@ class _Format:
         self.style = "int"
         if self.kind == "f":
             shown = shown.astype(np.float64)
-            finite = np.abs(shown[np.isfinite(shown) & (shown != 0)])
-            if finite.size:
-                self.style = self._choose(finite)
+            shown = shown[np.isfinite(shown) & (shown != 0)]  # the others do not count, not even for the width
+            if shown.size:
+                self.style = self._choose(np.abs(shown))
         self.width = max((len(self.raw(v)) for v in shown.ravel().tolist()), default=1)
 
     def _choose(self, finite: np.ndarray) -> str:

@@ -89,7 +89,7 @@ class _PickOp:
     name = "output"
 
     def __init__(self, index: int) -> None:
-        self.rules = (lambda g: Parts({index: g}),)
+        self.rules = self.pure = (lambda g: Parts({index: g}),)
         self.roles = ((),)
 
 
@@ -110,6 +110,8 @@ class _FunctionOp:
     @property
     def rules(self) -> _FunctionOp:
         return self
+
+    pure = rules
 
     @property
     def roles(self) -> dict[int, tuple[int, ...]]:

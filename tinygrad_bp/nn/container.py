@@ -37,9 +37,10 @@ class _Sequence(Module):
         return value
 
     def _name_at(self, index: Any) -> str:
-        names = list(getattr(self, self._table))
+        names: list[str] = list(getattr(self, self._table))
         try:
-            return names[index]
+            name: str = names[index]
+            return name
         except IndexError:
             raise AxisError(f"{type(self).__name__}: index {index} is out of range, there are {len(names)}") from None
         except TypeError:
@@ -114,10 +115,10 @@ class Sequential(_Sequence):
         else:
             self._refill(layers)
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         fields = self.__dict__
         for name in fields["_module_names"]:
-            input = fields[name](input)  # noqa: A001
+            input = fields[name](input)
         return input
 
     def _like(self, values: Iterable[Any]) -> Sequential:
@@ -150,7 +151,9 @@ class ModuleList(_Sequence):
             else:
                 runs.append((i, text, i))
         lines = [
-            f"({first}): {indented(text)}" if first == last else f"({first}-{last}): {last - first + 1} x {indented(text)}"
+            f"({first}): {indented(text)}"
+            if first == last
+            else f"({first}-{last}): {last + 1 - first} x {indented(text)}"
             for first, text, last in runs
         ]
         return framed(self._get_name(), self.extra_repr(), lines)
@@ -165,11 +168,8 @@ class _Mapping(Module):
         super().__init__()
         self.update({} if entries is None else entries)
 
-    def _set(self, key: str, value: Any) -> None:
-        if isinstance(key, str) and key in getattr(self, self._table):
-            setattr(self, key, value)
-        else:
-            self._register(self._table, key, value, Module)
+    def _checked(self, value: Any) -> Any:
+        return value
 
     def __getitem__(self, key: str) -> Any:
         if key not in getattr(self, self._table):
@@ -177,7 +177,11 @@ class _Mapping(Module):
         return self.__dict__[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._set(key, value)
+        value = self._checked(value)
+        if key in getattr(self, self._table):
+            setattr(self, key, value)
+        else:
+            self._register(self._table, key, value, Module if self._table == MODULES else Parameter)
 
     def __delitem__(self, key: str) -> None:
         self[key]
@@ -274,12 +278,8 @@ class ParameterDict(_Mapping):
 
     _table = PARAMETERS
 
-    def _set(self, key: str, value: Any) -> None:
-        value = _as_parameter(value, "ParameterDict")
-        if isinstance(key, str) and key in self._parameter_names:
-            setattr(self, key, value)
-        else:
-            self.register_parameter(key, value)
+    def _checked(self, value: Any) -> Any:
+        return _as_parameter(value, "ParameterDict")
 
     def __repr__(self) -> str:
         return framed(self._get_name(), "", [f"({key}): {_described(p)}" for key, p in self.items()])

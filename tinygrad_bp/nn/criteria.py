@@ -34,7 +34,9 @@ def chosen(reduction: str, size_average: bool | None = None, reduce: bool | None
     """The reduction, also as PyTorch's two old flags say it."""
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-        warnings.warn(f"size_average and reduce are old names: write reduction={reduction!r}", UserWarning, stacklevel=3)
+        warnings.warn(
+            f"size_average and reduce are old names: write reduction={reduction!r}", UserWarning, stacklevel=3
+        )
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"reduction is 'none', 'mean' or 'sum', not {reduction!r}")
     return reduction
@@ -66,7 +68,7 @@ def checked(op: str, loss: Any, target: Any) -> Any:
     return loss
 
 
-def meeting(op: str, input: Any, target: Any) -> None:  # noqa: A002
+def meeting(op: str, input: Any, target: Any) -> None:
     """Shapes of a regression that differ: a warning if they broadcast, since that is rarely meant."""
     a, b = array_of(input, op, "input").shape, array_of(target, op, "target").shape
     if a == b:
@@ -82,7 +84,7 @@ def meeting(op: str, input: Any, target: Any) -> None:  # noqa: A002
 
 # ---------------------------------------------------------------- regression
 def mse_loss(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -105,7 +107,7 @@ def mse_loss(
 
 
 def l1_loss(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -116,7 +118,7 @@ def l1_loss(
     return checked("l1_loss", reduced(abs_of(input - target), chosen(reduction, size_average, reduce)), target)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:  # noqa: A002
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
     """d²/2 for a distance d up to `delta`, delta·(d - delta/2) beyond (Huber 1964)."""
     if not delta > 0:
         raise ArgumentError(f"huber_loss: delta must be above 0, not {delta}")
@@ -125,7 +127,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
 
 def smooth_l1_loss(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -143,7 +145,7 @@ def smooth_l1_loss(
 
 
 # ---------------------------------------------------------------- yes or no
-def _same_shape(op: str, input: Any, target: Any) -> None:  # noqa: A002
+def _same_shape(op: str, input: Any, target: Any) -> None:
     a, b = array_of(input, op, "input"), array_of(target, op, "target")
     if a.dtype.kind != "f":
         raise DtypeError(f"{op}: input {a.shape} must be floating point, not {a.dtype}; use `x.float()`")
@@ -153,7 +155,7 @@ def _same_shape(op: str, input: Any, target: Any) -> None:  # noqa: A002
 
 
 def binary_cross_entropy(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     weight: Any = None,
     size_average: bool | None = None,
@@ -182,7 +184,7 @@ def binary_cross_entropy(
 
 
 def binary_cross_entropy_with_logits(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     weight: Any = None,
     size_average: bool | None = None,
@@ -205,7 +207,7 @@ def binary_cross_entropy_with_logits(
 
 
 # ---------------------------------------------------------------- one class of several
-def _scores(op: str, input: Any) -> tuple[Any, tuple[int, ...]]:  # noqa: A002
+def _scores(op: str, input: Any) -> tuple[Any, tuple[int, ...]]:
     """The scores as rows (n, classes), and the shape of a target of class indices."""
     array = array_of(input, op, "input")
     if array.ndim == 0 or array.dtype.kind != "f":
@@ -214,7 +216,7 @@ def _scores(op: str, input: Any) -> tuple[Any, tuple[int, ...]]:  # noqa: A002
         return input.reshape((1, array.shape[0])), ()
     shape = (array.shape[0], *array.shape[2:])
     if array.ndim > 2:
-        input = input.movedim(1, -1).reshape((math.prod(shape), array.shape[1]))  # noqa: A001
+        input = input.movedim(1, -1).reshape((math.prod(shape), array.shape[1]))
     return input, shape
 
 
@@ -242,7 +244,7 @@ def _classes(op: str, target: Any, shape: tuple[int, ...], count: int, ignore: i
         keep = None
     else:
         classes = np.where(keep, classes, 0)
-    if classes.size and not (0 <= classes.min() and classes.max() < count):
+    if classes.size and not (classes.min() >= 0 and classes.max() < count):
         bad = classes.max() if classes.max() >= count else classes.min()
         raise AxisError(f"{op}: target {array.shape} holds class {bad}, and the {count} classes are 0 … {count - 1}")
     return classes, keep
@@ -258,7 +260,7 @@ def _inverse(total: Any) -> Any:
 
 
 def nll_loss(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     weight: Any = None,
     size_average: bool | None = None,
@@ -277,7 +279,7 @@ def nll_loss(
     return _indexed("nll_loss", nll_rows, input, target, weight, ignore_index, chosen(reduction, size_average, reduce))
 
 
-def _indexed(op: str, rows_of: Any, input: Any, target: Any, weight: Any, ignore: int, reduction: str) -> Any:  # noqa: A002
+def _indexed(op: str, rows_of: Any, input: Any, target: Any, weight: Any, ignore: int, reduction: str) -> Any:
     rows, shape = _scores(op, input)
     count, dtype = rows.array.shape[1], rows.array.dtype
     classes, keep = _classes(op, target, shape, count, ignore)
@@ -289,7 +291,7 @@ def _indexed(op: str, rows_of: Any, input: Any, target: Any, weight: Any, ignore
 
 
 def cross_entropy(
-    input: Any,  # noqa: A002
+    input: Any,
     target: Any,
     weight: Any = None,
     size_average: bool | None = None,

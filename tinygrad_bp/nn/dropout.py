@@ -26,7 +26,7 @@ class Dropout(Module):
             raise ArgumentError(f"Dropout: p is a probability, between 0 and 1, not {p}")
         self.p, self.inplace = p, inplace
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         return F.dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:

@@ -14,6 +14,7 @@ from .. import random
 from ..calling import normal_axis
 from ..core import Tensor, wrap
 from ..errors import ArgumentError, AxisError, DtypeError, ShapeError
+from ..inplace import in_place
 from ..ops import activations, arithmetic, reductions, transcendental
 from ..ops.joining import cat
 from ..ops.linalg import affine, affine_bias
@@ -40,7 +41,7 @@ relu_of, leaky_relu_of = arithmetic.relu, arithmetic.leaky_relu
 
 
 # ---------------------------------------------------------------- linear maps
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: A002
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """x Wᵀ + b: input (…, in), weight (out, in) or (in,), bias (out,) or None; all of one float dtype.
 
     Raises ShapeError and DtypeError, which show all shapes and dtypes.
@@ -64,10 +65,13 @@ def _check_linear(x: Any, w: Any, b: Any) -> None:
     """Say what does not fit together."""
     for name, value in (("input", x), ("weight", w)):
         if not isinstance(value, Tensor):
-            raise DtypeError(f"linear: {name} must be a Tensor, not {type(value).__name__}; write `tg.as_tensor({name})`")
-    told = ", ".join(f"{n} {t.array.shape} {t.array.dtype}" for n, t in (("input", x), ("weight", w), ("bias", b)) if t is not None)
+            kind = type(value).__name__
+            raise DtypeError(f"linear: {name} must be a Tensor, not {kind}; write `tg.as_tensor({name})`")
+    given = {"input": x, "weight": w, "bias": b}
+    told = ", ".join(f"{name} {t.array.shape} {t.array.dtype}" for name, t in given.items() if t is not None)
     if x.array.dtype != w.array.dtype:
-        raise DtypeError(f"linear: one dtype is needed, got {told}; write `x.to(tg.{w.array.dtype})`, or `model.to(x.dtype)`")
+        fix = f"`x.to(tg.{w.array.dtype})`, or `model.to(x.dtype)`"
+        raise DtypeError(f"linear: one dtype is needed, got {told}; write {fix}")
     if x.array.ndim == 0 or w.array.ndim not in (1, 2) or x.array.shape[-1] != w.array.shape[-1]:
         raise ShapeError(
             f"linear: {told} do not fit: the input's last size must be the weight's last size, "
@@ -96,12 +100,12 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
 
 
 # ---------------------------------------------------------------- activations
-def relu(input: Any, inplace: bool = False) -> Any:  # noqa: A002
+def relu(input: Any, inplace: bool = False) -> Any:
     """x, or 0 if negative; with `inplace` written over the input."""
     return input.relu_() if inplace else relu_of(input)
 
 
-def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:  # noqa: A002
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x, or `negative_slope` · x if negative."""
     return input.leaky_relu_(negative_slope) if inplace else leaky_relu_of(input, negative_slope)
 
@@ -110,43 +114,48 @@ sigmoid, tanh = transcendental.sigmoid, transcendental.tanh
 logsigmoid = activations.logsigmoid
 
 
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:  # noqa: A002
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + e to the βx) / β; the line x itself where βx is above the threshold."""
     return transcendental.softplus(input, beta, threshold)
 
 
-def _replaced(input: Any, value: Any, inplace: bool) -> Any:  # noqa: A002
-    return input.copy_(value) if inplace else value
+def _applied(inplace: bool, call: Any, *args: Any) -> Any:
+    """The result, or the first argument overwritten with it."""
+    return in_place(call, f"{call.__name__}_")(*args) if inplace else call(*args)
 
 
-def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:  # noqa: A002
+def _selu(x: Any) -> Any:
+    return SELU_SCALE * activations.elu(x, SELU_ALPHA)
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x, or α(e to the x - 1) if negative (Clevert et al. 2015)."""
-    return _replaced(input, activations.elu(input, alpha), inplace)
+    return _applied(inplace, activations.elu, input, alpha)
 
 
-def selu(input: Any, inplace: bool = False) -> Any:  # noqa: A002
+def selu(input: Any, inplace: bool = False) -> Any:
     """A scaled elu that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
-    return _replaced(input, SELU_SCALE * activations.elu(input, SELU_ALPHA), inplace)
+    return _applied(inplace, _selu, input)
 
 
-def silu(input: Any, inplace: bool = False) -> Any:  # noqa: A002
+def silu(input: Any, inplace: bool = False) -> Any:
     """x · sigmoid(x) (Elfwing et al. 2017)."""
-    return _replaced(input, activations.silu(input), inplace)
+    return _applied(inplace, activations.silu, input)
 
 
-def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:  # noqa: A002
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x kept between two numbers."""
     if min_val > max_val:
         raise ArgumentError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
-    return _replaced(input, activations.hardtanh(input, min_val, max_val), inplace)
+    return _applied(inplace, activations.hardtanh, input, min_val, max_val)
 
 
-def relu6(input: Any, inplace: bool = False) -> Any:  # noqa: A002
+def relu6(input: Any, inplace: bool = False) -> Any:
     """x kept between 0 and 6."""
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
-def gelu(input: Any, approximate: str = "none") -> Any:  # noqa: A002
+def gelu(input: Any, approximate: str = "none") -> Any:
     """x times the probability that a normal number is below x; 'tanh' is the cheaper formula of the same paper.
 
     Hendrycks and Gimpel 2016.
@@ -162,7 +171,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:  # noqa: A002
     return 0.5 * input * (1 + tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input)))
 
 
-def softsign(input: Any) -> Any:  # noqa: A002
+def softsign(input: Any) -> Any:
     """x / (1 + |x|)."""
     return input / (1 + abs(input))
 
@@ -173,7 +182,7 @@ def _dim(name: str, dim: int | None) -> int:
     return dim
 
 
-def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:  # noqa: A002
+def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """e to the x, divided by its total along `dim`: positive numbers that sum to 1.
 
     >>> import tinygrad_bp as tg
@@ -183,18 +192,18 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:  # no
     return reductions.softmax(input, _dim("softmax", dim), dtype)
 
 
-def softmin(input: Any, dim: int | None = None, dtype: Any = None) -> Any:  # noqa: A002
+def softmin(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """softmax of -x."""
     return reductions.softmax(-input, _dim("softmin", dim), dtype)
 
 
-def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:  # noqa: A002
+def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """Logarithm of softmax, exact for scores of any size."""
     return reductions.log_softmax(input, _dim("log_softmax", dim), dtype)
 
 
 # ---------------------------------------------------------------- dropout
-def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:  # noqa: A002
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Each entry 0 with probability `p`, else scaled by 1/(1-p), so that the mean stays; in evaluation the input.
 
     The mask is the one that PyTorch draws from the same seed (Srivastava et al. 2014).
@@ -237,7 +246,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return wrap((classes[..., None] == np.arange(num_classes)).astype(np.int64))
 
 
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:  # noqa: A002
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
     """x divided by its p-norm along `dim`, or by `eps` where the norm is smaller."""
     return input / input.norm(p, dim, True).clamp(min=eps)
 
@@ -248,7 +257,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return (x1 / lengths[0] * (x2 / lengths[1])).sum(dim)
 
 
-def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:  # noqa: A002
+def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
     """`value` (0) put around: (left, right) of the last dimension, then of the one before it, and so on.
 
     Negative widths cut off; `mode` can only be 'constant'.
@@ -263,7 +272,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     if len(pad) % 2 or len(pad) > 2 * input.array.ndim:
         raise ShapeError(f"pad: {tuple(pad)} needs a pair of widths for each of at most {input.array.ndim} dimensions")
     for i in range(len(pad) // 2):
-        input = _pad_one(input, input.array.ndim - 1 - i, pad[2 * i], pad[2 * i + 1], value or 0.0)  # noqa: A001
+        input = _pad_one(input, input.array.ndim - 1 - i, pad[2 * i], pad[2 * i + 1], value or 0.0)
     return input
 
 

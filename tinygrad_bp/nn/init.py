@@ -37,7 +37,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
             raise ArgumentError(f"calculate_gain: the slope of leaky_relu is a number, not {slope!r}")
         return math.sqrt(2 / (1 + slope**2))
     if nonlinearity not in GAINS:
-        raise ArgumentError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; there are {['leaky_relu', *GAINS]}")
+        raise ArgumentError(
+            f"calculate_gain: unknown nonlinearity {nonlinearity!r}; there are {['leaky_relu', *GAINS]}"
+        )
     return GAINS[nonlinearity]
 
 
@@ -54,7 +56,9 @@ def _array(tensor: Any, name: str) -> np.ndarray:
     if not isinstance(tensor, Tensor):
         raise DtypeError(f"{name}: a Tensor is expected, not {type(tensor).__name__}")
     if not tensor.array.flags.writeable:
-        raise InplaceError(f"{name}: a tensor of shape {tensor.array.shape} in read-only memory cannot be filled; clone it")
+        raise InplaceError(
+            f"{name}: a tensor of shape {tensor.array.shape} in read-only memory cannot be filled; clone it"
+        )
     return tensor.array
 
 
@@ -107,7 +111,7 @@ def eye_(tensor: Any) -> Any:
 
 def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     """Even numbers of variance gain² · 2/(fan_in + fan_out) (Glorot and Bengio 2010)."""
-    bound = math.sqrt(3) * gain * math.sqrt(2 / sum(fans(tensor, "xavier_uniform_")))
+    bound = math.sqrt(3) * (gain * math.sqrt(2 / sum(fans(tensor, "xavier_uniform_"))))
     return uniform_(tensor, -bound, bound, generator)
 
 

@@ -91,9 +91,10 @@ class Module:
             self._enter(MODULES, name, value)
         elif table := self._table_of(name):
             if value is not None and not (table == BUFFERS and isinstance(value, Tensor)):
+                hint = "" if table == MODULES else f". To change its values: `with tg.no_grad(): m.{name}.copy_(x)`"
                 raise DtypeError(
                     f"{type(self).__name__}.{name}: cannot assign {type(value).__name__}; {EXPECTED[table]} or None is "
-                    f"expected{'' if table == MODULES else f'. To change the values: `with tg.no_grad(): m.{name}.copy_(x)`'}"
+                    f"expected{hint}"
                 )
             self.__dict__[name] = value
         else:
@@ -132,8 +133,9 @@ class Module:
             raise ModuleError(f"{owner}: {name!r} is an attribute already; choose another name")
         if value is not None and not isinstance(value, kind):
             raise DtypeError(f"{owner}.{name}: {EXPECTED[table]} or None is expected, got {type(value).__name__}")
-        if getattr(value, "grad_fn", None) is not None:
-            raise DtypeError(f"{owner}.{name}: it was computed by {value.grad_fn}; register `x.detach()`")
+        made_by = getattr(value, "grad_fn", None)
+        if made_by is not None:
+            raise DtypeError(f"{owner}.{name}: it was computed by {made_by}; register `x.detach()`")
         self._enter(table, name, value, mark)
         if table == BUFFERS:
             self.__dict__[table][name] = mark
@@ -236,7 +238,8 @@ class Module:
         *path, name = target.split(".")
         owner = self.get_submodule(".".join(path))
         if name not in getattr(owner, table):
-            raise ModuleError(f"{type(self).__name__}: no {table[1:-6]} {target!r}; there are {list(getattr(owner, table))}")
+            there = list(getattr(owner, table))
+            raise ModuleError(f"{type(self).__name__}: no {table[1:-6]} {target!r}; there are {there}")
         return getattr(owner, name)
 
     def get_submodule(self, target: str) -> Module:
@@ -295,10 +298,6 @@ class Module:
         state.convert(self, lambda array: wrap(array).to(*args, **kwargs).array)
         return self
 
-    def type(self, dst_type: Any) -> Self:
-        """All float parameters and buffers in dtype `dst_type`."""
-        return self.to(dst_type)
-
     def float(self) -> Self:
         """In float32."""
         return self.to("float32")
@@ -323,7 +322,9 @@ class Module:
         >>> {key: tuple(value.shape) for key, value in tg.nn.Linear(2, 3).state_dict().items()}
         {'weight': (3, 2), 'bias': (3,)}
         """
-        return state.collect(self, {} if destination is None else destination, prefix, keep_vars)
+        found: dict[str, Any] = {} if destination is None else destination
+        state.collect(self, found, prefix, keep_vars)
+        return found
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Write values (Tensors or arrays, of any numeric dtype) into the parameters and buffers of the same paths.
@@ -395,6 +396,6 @@ def indented(text: str) -> str:
 def framed(name: str, extra: str, lines: list[str]) -> str:
     """`Linear(…)` on one line, or the children on lines of their own."""
     if not lines:
-        return f"{name}({indented(extra)})" if "\n" not in extra else "\n".join((f"{name}(", f"  {indented(extra)}", ")"))
+        return f"{name}({extra})" if "\n" not in extra else f"{name}(\n  {indented(extra)}\n)"
     parts = extra.split("\n") if extra else []
     return "\n  ".join((f"{name}(", *parts, *lines)) + "\n)"

@@ -40,10 +40,9 @@ def places(module: Any) -> Iterator[tuple[str, Any, str, Any]]:
                 yield start + name, owner, name, owner.__dict__[name]
 
 
-def collect(module: Any, into: Any, prefix: str, keep_vars: bool) -> Any:
+def collect(module: Any, into: dict[str, Any], prefix: str, keep_vars: bool) -> None:
     for key, _, _, tensor in places(module):
         into[prefix + key] = tensor if keep_vars else wrap(tensor.array)
-    return into
 
 
 def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> Incompatible:
@@ -59,7 +58,8 @@ def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool)
         if key in given and not _fits(given[key], tensor.array)
     ]
     if wrong or (strict and (missing or unexpected)):
-        raise StateDictError(_complaint(type(module).__name__, missing if strict else [], unexpected if strict else [], wrong))
+        bad = (missing, unexpected) if strict else ([], [])
+        raise StateDictError(_complaint(type(module).__name__, *bad, wrong))
     pairs = {key: (*have[key], given[key]) for key in have if key in given}
     if assign:
         for key, (owner, name, tensor, _) in pairs.items():
@@ -103,7 +103,7 @@ def _write(pairs: list[tuple[Any, np.ndarray]]) -> None:
     for tensor, _ in pairs:
         if not tensor.array.flags.writeable:
             raise InplaceError(
-                f"load_state_dict: a parameter of shape {tensor.array.shape} lies in read-only memory; pass `assign=True`"
+                f"load_state_dict: a parameter of shape {tensor.array.shape} is in read-only memory; pass `assign=True`"
             )
     values = [value.copy() if id(buffer_of(value)) in own else value for _, value in pairs]
     with np.errstate(all="ignore"):  # a float64 that float32 cannot hold becomes infinite, as any cast does
@@ -130,7 +130,7 @@ def zero_grad(parameters: Iterable[Any], set_to_none: bool) -> None:
 
 
 def convert(module: Any, change: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Every float parameter, its gradient and every float buffer through `change`; the tensors stay the same objects."""
+    """Every float parameter, its gradient and every float buffer through `change`; the tensors stay the same."""
     tensors = [t for t in [*module.parameters(), *module.buffers()] if t.array.dtype.kind in "fc"]
     changed = [(t, change(t.array), None if t.grad is None else change(t.grad.array)) for t in tensors]
     for _, array, _ in changed:

@@ -62,7 +62,9 @@ def clip_grad_norm_(
         total = float(np.linalg.norm(norms, p)) if norms else 0.0
         kept = wrap(np.asarray(total, grads[0].dtype if grads else np.float32))
     if error_if_nonfinite and not np.isfinite(total):
-        raise NonFiniteError(f"clip_grad_norm_: the {norm_type}-norm of the gradients is {total}, so they cannot be scaled")
+        raise NonFiniteError(
+            f"clip_grad_norm_: the {norm_type}-norm of the gradients is {total}, so nothing was scaled"
+        )
     scale = min(float(max_norm) / (total + 1e-6), 1.0) if total == total else total
     if scale != 1.0:
         with np.errstate(invalid="ignore"):

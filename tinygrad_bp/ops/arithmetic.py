@@ -59,7 +59,10 @@ pow_number = elementwise(
 neg = elementwise(np.negative, "-x", lambda g: -g, operators=("neg",), analytic=True)
 positive = elementwise(np.positive, "x itself", lambda g: g, operators=("pos",), analytic=True)
 abs = elementwise(np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",))
-reciprocal = elementwise(np.reciprocal, "1 / x", lambda g, y: -g * y * y, domain=(0.3, 3.0), analytic=True)
+reciprocal = elementwise(  # not np.reciprocal, which rounds to 0 for integers
+    lambda x: np.true_divide(1, x), "1 / x", lambda g, y: -g * y * y,
+    numpy=(np.reciprocal,), domain=(0.3, 3.0), analytic=True,
+)  # fmt: skip
 square = elementwise(np.square, "x squared", lambda g, x: g * (2 * x), analytic=True)
 sqrt = elementwise(np.sqrt, "square root", lambda g, y: 0.5 * g / y, domain=(0.1, 4.0), analytic=True)
 rsqrt = elementwise(
@@ -137,6 +140,7 @@ def pow(a: Any, b: Any) -> Any:
     A number as exponent keeps only `a`; the derivative at 0 to the 0 is 0.
     """
     if isinstance(b, int | float) and isinstance(a, Tensor):
+        a = a.long() if a.dtype.kind == "b" and not isinstance(b, bool) else a
         return square(a) if b == 2 else pow_number(a, b)
     return power(a, b)
 

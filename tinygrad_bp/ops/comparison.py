@@ -31,18 +31,23 @@ isfinite = constant(np.isfinite, "neither infinite nor NaN")
 
 def _arg(function: Any) -> Any:
     def forward(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        return function(x, axis=axis, keepdims=keepdims)
+        return function(x, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=keepdims)
 
     return forward
 
 
 FOLDED = (Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case(()))
 
+
+def _count_nonzero(x: Any, axis: Any, keepdims: bool) -> Any:
+    return np.count_nonzero(x, axis=None if axis == () else axis, keepdims=keepdims)  # () means all, as in PyTorch
+
+
 argmax = constant(_arg(np.argmax), "position of the largest, the first of a tie", numpy=(np.argmax,), cases=FOLDED)
 argmin = constant(_arg(np.argmin), "position of the smallest, the first of a tie", numpy=(np.argmin,), cases=FOLDED)
 all = constant(_arg(np.all), "whether all are nonzero", numpy=(np.all,), cases=FOLDED)
 any = constant(_arg(np.any), "whether one is nonzero", numpy=(np.any,), cases=FOLDED)
-count_nonzero = constant(_arg(np.count_nonzero), "how many are nonzero", numpy=(np.count_nonzero,), cases=FOLDED)
+count_nonzero = constant(_arg(_count_nonzero), "how many are nonzero", numpy=(np.count_nonzero,), cases=FOLDED)
 argsort = constant(
     lambda x, axis=-1, descending=False, stable=True: order(x, axis, descending),
     "the indices that sort x along an axis, equal entries in their old order",

@@ -31,6 +31,7 @@ _op = Op("linear", np.concatenate, "tensors one after another along an axis", ()
     "numpy": (np.concatenate,), "method": False, "inputs": ("tensors",), "written": (_slice_of,),
     "cases": (Case((2, 3), (1, 3), axis=0), Case((2, 1), (2, 2), (2, 0), axis=1)),
 })  # fmt: skip
+_op.params = ("axis",)
 _op.rules = _op.pure = _ForAll((_slice_of,))
 _op.roles = _ForAll(((PLAIN, PLAIN, PLAIN),))
 

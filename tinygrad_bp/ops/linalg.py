@@ -28,6 +28,14 @@ def _product(a: Any, b: Any) -> Any:
     return np.dot(a, b.T) if a.ndim == 2 else np.matmul(a, b.T)
 
 
+def _to_input(g: Any, b: Any) -> Any:
+    return np.dot(g, b)
+
+
+def _to_weight(g: Any, a: Any) -> Any:
+    return np.dot(g.T, a) if g.ndim == 2 else np.dot(rows(g).T, rows(a))
+
+
 def _product_plus(a: Any, b: Any, c: Any) -> Any:
     y = _product(a, b)
     y += c
@@ -40,6 +48,7 @@ affine = bilinear(
     lambda g, b: g @ b,
     lambda g, a: rows(g).mT @ rows(a),
     method=False,
+    fast_rules=(_to_input, _to_weight),
     cases=(Case((2, 3), (4, 3)), Case((3,), (2, 3)), Case((2, 5, 3), (4, 3)), Case((0, 3), (4, 3))),
     internal=True,
 )
@@ -48,8 +57,9 @@ affine_bias = fused(
     "x Wᵀ + b",
     lambda g, b: g @ b,
     lambda g, a: rows(g).mT @ rows(a),
-    lambda g: g,
+    lambda g: np.sum(rows(g), axis=0),
     method=False,
+    fast_rules=(_to_input, _to_weight, lambda g: np.add.reduce(rows(g), 0)),
     cases=(Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,))),
     internal=True,
 )

@@ -14,7 +14,7 @@ import numpy as np
 from ..calling import normal_axes, normal_axis
 from ..declare import Case, composite, fused, linear, publish, reduction
 from .arithmetic import abs as abs_of
-from .comparison import count_nonzero
+from .arithmetic import sign
 
 size_of = math.prod
 total_of: Any = np.add.reduce  # half the cost of np.sum on small arrays
@@ -33,6 +33,16 @@ def _logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
     with np.errstate(divide="ignore", over="ignore"):
         y = np.log(total_of(np.exp(x - top), axis=axis, keepdims=True)) + top
     return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
+
+
+def _middle(x: Any, axis: Any, keepdims: bool) -> Any:
+    rest = [i for i in range(x.ndim) if i not in axis]
+    flat = np.transpose(x, (*rest, *axis)).reshape((*[x.shape[i] for i in rest], -1))
+    if not flat.shape[-1]:
+        raise ValueError("there is no middle entry of no entries")
+    flat = np.sort(flat, axis=-1)
+    y = np.where(flat[..., -1] == flat[..., -1], flat[..., (flat.shape[-1] - 1) // 2], flat[..., -1])  # NaN is last
+    return y.reshape([1 if i in axis else n for i, n in enumerate(x.shape)]) if keepdims else y
 
 
 def _norm(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -63,6 +73,12 @@ amin = reduction(
     "the smallest entry; a tie shares the gradient",
     lambda g, x, y, axis: g * (x == y) / np.sum((x == y).astype(g.dtype), axis=axis, keepdims=True),
     numpy=(np.amin,),
+)
+median_of = reduction(
+    lambda x, axis, keepdims: _middle(x, axis, keepdims),
+    "the middle entry in order, the lower one of two; a tie shares the gradient",
+    lambda g, x, y, axis: g * (x == y) / np.sum((x == y).astype(g.dtype), axis=axis, keepdims=True),
+    method=False,
 )
 logsumexp = reduction(_logsumexp, "log of the sum of e to the x", lambda g, x, y: g * np.exp(x - y))
 norm_2 = reduction(_norm, "Euclidean length; at 0 the gradient is 0", lambda g, x, y: g * (x / (y + (y == 0))), internal=True)
@@ -182,7 +198,7 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
     if p == -inf:
         return amin(abs_of(x), axis, keepdims)
     if p == 0:
-        return count_nonzero(x, axis=axis, keepdims=keepdims).to(x.dtype)
+        return abs_of(sign(x)).sum(axis=axis, keepdims=keepdims)
     return norm_p(x, axis, keepdims, p)
 
 

@@ -5,6 +5,7 @@ Read `linalg.py` next.
 
 from __future__ import annotations
 
+from builtins import all as all_of
 from collections import namedtuple
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..errors import ShapeError
 from .arithmetic import maximum, minimum
 from .comparison import argmax, argmin, argsort
 from .indexing import take_along_dim
-from .reductions import amax, amin
+from .reductions import amax, amin, median_of
 
 Found = namedtuple("Found", ["values", "indices"])
 
@@ -71,13 +72,19 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = Tr
     return Found(take_along_dim(x, indices, i), indices)
 
 
-@composite(cases=(Case((5,)), Case((2, 2))))
-def median(x: Any) -> Any:
-    """The middle entry in order; of an even number the lower one, as in PyTorch."""
-    flat = x.reshape(-1)
-    if not flat.shape[0]:
-        raise ShapeError("median: an empty tensor has no middle entry")
-    return flat[argsort(flat)[(flat.shape[0] - 1) // 2]]
+@composite(cases=(Case((5,)), Case((2, 2)), Case((2, 3), axis=1), Case((3, 4), axis=0, keepdims=True)))
+def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The middle entry in order, of two the lower one; along an axis (values, indices)."""
+    if not all_of(x.shape):
+        raise ShapeError(f"median: an empty tensor of shape {tuple(x.shape)} has no middle entry")
+    if axis is None:
+        return median_of(x)
+    i = normal_axis(axis, x.ndim, "median")
+    if x.ndim == 0:
+        return Found(x, argsort(x.reshape(1)).reshape(()))
+    indices = argsort(x, axis=i)[(slice(None),) * i + (slice((n := (x.shape[i] - 1) // 2), n + 1),)]
+    values = take_along_dim(x, indices, i)
+    return Found(values, indices) if keepdims else Found(values.squeeze(i), indices.squeeze(i))
 
 
 publish(globals())

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
+from .. import kernels
 from ..declare import elementwise, publish
 from ..dialect import sigmoid as sigmoid_of
-from ..kernels import erf as erf_of
 
 LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
 POSITIVE, UNIT, ABOVE_1, OVER_MINUS_1 = (0.1, 4.0), (-0.95, 0.95), (1.1, 4.0), (-0.9, 4.0)
@@ -47,7 +47,7 @@ acosh = elementwise(
 )
 atanh = elementwise(np.arctanh, "inverse hyperbolic tangent", lambda g, x: g / (1 - x * x), domain=UNIT, analytic=True)
 
-sigmoid = elementwise(sigmoid_of, "1 / (1 + e to the -x)", lambda g, y: g * (y * (1 - y)))
+sigmoid = elementwise(kernels.sigmoid, "1 / (1 + e to the -x)", lambda g, y: g * (y * (1 - y)))
 softplus = elementwise(
     lambda x, beta=1.0, threshold=20.0: np.where(beta * x > threshold, x, np.logaddexp(0.0, beta * x) / beta),
     "log(1 + e to the βx) / β, the line x itself above the threshold",
@@ -60,6 +60,6 @@ logaddexp = elementwise(
     lambda g, a, y: g * np.exp(a - y),
     lambda g, b, y: g * np.exp(b - y),
 )
-erf = elementwise(erf_of, "error function", lambda g, x: g * (TWO_OVER_SQRT_PI * np.exp(-x * x)))
+erf = elementwise(kernels.erf, "error function", lambda g, x: g * (TWO_OVER_SQRT_PI * np.exp(-x * x)))
 
 publish(globals())

@@ -46,7 +46,7 @@ class Optimizer:
         self.state: dict[Any, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
         if isinstance(params, Tensor | dict):
-            raise DtypeError(f"{self._name}: an iterable of tensors is expected, not one {type(params).__name__}: write [w]")
+            raise DtypeError(f"{self._name}: a list of tensors is expected, not a {type(params).__name__}: write [w]")
         given: list[Any] = list(params)
         if not given:
             raise ArgumentError(f"{self._name}: the list of parameters is empty; a generator can be read only once")
@@ -66,9 +66,9 @@ class Optimizer:
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group: a dict with "params" and settings of its own; nothing is added if something is wrong."""
-        if not isinstance(param_group, dict) or "params" not in param_group:
+        given: Any = getattr(param_group, "get", {}.get)("params")
+        if given is None:
             raise DtypeError(f'{self._name}: a group is a dict with "params", got {type(param_group).__name__}')
-        given = param_group["params"]
         if isinstance(given, set | frozenset):
             raise DtypeError(f"{self._name}: parameters need an order; a set has none, give a list")
         entries = [given] if isinstance(given, Tensor) else list(given)
@@ -141,7 +141,9 @@ class Optimizer:
                 f"{array.shape}; write `p.grad = p.grad.to(p.dtype)`"
             )
         if not array.flags.writeable:
-            raise InplaceError(f"{self._name}.step: a parameter of shape {array.shape} lies in read-only memory; clone it")
+            raise InplaceError(
+                f"{self._name}.step: a parameter of shape {array.shape} is in read-only memory; clone it"
+            )
 
     # ------------------------------------------------------------ state
     def state_dict(self) -> dict[str, Any]:
@@ -174,10 +176,13 @@ class Optimizer:
         }
         unknown = [number for number in state if number not in order]
         wrong = [
-            f"{key} of parameter {number}: {value.shape} given, {order[number].array.shape} expected"
+            f"{key} of parameter {number}: {value.array.shape} given, {order[number].array.shape} expected"
             for number, entries in state.items()
             for key, value in entries.items()
-            if number in order and getattr(value, "ndim", 0) and tuple(value.shape) != order[number].array.shape
+            if number in order
+            and isinstance(value, Tensor)
+            and value.array.ndim
+            and value.array.shape != order[number].array.shape
         ]
         if unknown or wrong:
             raise StateDictError(f"{self._name}.load_state_dict: unknown parameters {unknown}; mis-shaped: {wrong}")
@@ -187,14 +192,16 @@ class Optimizer:
         ]
         for group in merged:
             self.check(group)
-        self.state = {order[number]: {k: _copied(v, order[number]) for k, v in s.items()} for number, s in state.items()}
+        self.state = {order[n]: {k: _copied(v, order[n]) for k, v in entries.items()} for n, entries in state.items()}
         self.param_groups = merged
 
     def __repr__(self) -> str:
-        lines = [f"{self._name} ("]
+        parts = []
         for i, group in enumerate(self.param_groups):
-            lines += [f"Parameter Group {i}", *(f"    {key}: {group[key]}" for key in sorted(group) if key != "params")]
-        return "\n".join([*lines, ")"])
+            settings = [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+            parts.append("\n".join([f"Parameter Group {i}", *settings]))
+        body = "\n\n".join(parts)
+        return f"{self._name} (\n{body}\n)"
 
 
 REQUIRED = object()  # a setting without a default

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 14  # entries: two or three arrays of this size stay in a processor's second cache
 SMALL = 1 << 10  # entries: up to here a fresh array costs less than a view of the scratch
-ELSEWHERE = ("foreach", "fused", "differentiable")
 
 
 class SGD(Optimizer):
@@ -76,18 +75,15 @@ class SGD(Optimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
-        if lr.__class__ in (float, int) and lr >= 0 and not (momentum or decay or group["nesterov"]):
-            return  # checked at every step, since settings may be changed; so the usual ones at no cost
         if isinstance(lr, Tensor) and lr.array.size != 1:
             raise ArgumentError(f"SGD: lr as a Tensor must be a single number, not of shape {lr.array.shape}")
-        for name in ("lr", "momentum", "weight_decay"):
-            if not float(group[name]) >= 0:
-                raise ArgumentError(f"SGD: {name} must not be negative or NaN, got {group[name]}")
+        if not (lr >= 0 and momentum >= 0 and decay >= 0):
+            told = f"lr {lr}, momentum {momentum} and weight_decay {decay}"
+            raise ArgumentError(f"SGD: {told} must not be negative or NaN")
         if group["nesterov"] and (momentum == 0 or group["dampening"] != 0):
             raise ArgumentError("SGD: nesterov needs a momentum above 0 and a dampening of 0")
-        chosen = [name for name in ELSEWHERE if group.get(name)]
-        if chosen:
-            raise ArgumentError(f"SGD: {chosen} name implementations that are not here; leave them out")
+        if group["foreach"] or group["fused"] or group["differentiable"]:
+            raise ArgumentError("SGD: foreach, fused and differentiable name other implementations; leave them out")
 
     def update(self, group: dict[str, Any], params: list[Any]) -> None:
         lr, plain = float(group["lr"]), not (group["momentum"] or group["weight_decay"])
