@@ -114,5 +114,5 @@ def test_filling_a_weight_between_forward_and_backward_is_noticed() -> None:
     layer = nn.Linear(2, 2)
     y = layer(tg.ones(1, 2, requires_grad=True)).sum()
     nn.init.zeros_(layer.weight)
-    with pytest.raises(errors.InplaceError, match="zeros_|constant_"):
+    with pytest.raises(errors.InplaceError, match="constant_"):
         y.backward()

@@ -151,6 +151,13 @@ def test_augmented_assignment_through_an_index() -> None:
     same("d = c.clone(); d[0] += 1; d[1, 2] *= 5")
 
 
+def test_a_single_entry_is_a_view_too() -> None:
+    same("d = c[0].clone(); v = d[1]; v += 5; d[0].zero_(); d[-1].fill_(9.0); e = c[1, 2]; e.mul_(2)")
+    same("with T.no_grad(): w[0].add_(1); w[1] *= 3\n(w * w).sum().backward()")
+    same("y[0, 0] += 1; y[1, 2] *= s; (y * c).sum().backward()")
+    same("z = w * 1; z[0] += s; z[1] *= 2; z[2] -= z[0]; (z * z).sum().backward()")
+
+
 def test_under_no_grad_a_leaf_may_be_changed_and_stays_a_leaf() -> None:
     same("with T.no_grad(): x -= 0.1 * c; w.mul_(2); s.fill_(1); x[0] = 7\n(x * w).sum().backward()")
     x = tg.ones(2, requires_grad=True)

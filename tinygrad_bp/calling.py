@@ -45,7 +45,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
     forward, pick = op.forward, op.pick[0]
 
     def call(x: Any) -> Any:
-        array, node = (x.array, x.node) if isinstance(x, Tensor) else (operand(x, op), None)
+        array, node = (x.array, x.node) if isinstance(x, Tensor) else (np.asarray(operand(x, op)), None)
         if REWRITTEN:
             check_operands(op, (array,), (node,))
         try:
@@ -98,6 +98,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
 
 def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
     forward = op.forward
+    pick_a, pick_b, pick_c = op.pick
 
     def call(a: Any, b: Any, c: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
@@ -109,7 +110,19 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
             y = forward(u, v, w)
         except (ValueError, TypeError) as error:
             raise explain(op, (u, v, w), error) from None
-        return record(op, y, (u, v, w), (m, n, o), ())
+        if m is None and n is None and o is None or REWRITTEN or not MODE.grad:
+            return record(op, y, (u, v, w), (m, n, o), ())
+        if y.__class__ is not ndarray:
+            y = np.asarray(y)
+        values = (u, v, w, y)
+        edges = []
+        if m is not None:
+            edges.append((m, 0, pick_a(values)))
+        if n is not None:
+            edges.append((n, 1, pick_b(values)))
+        if o is not None:
+            edges.append((o, 2, pick_c(values)))
+        return wrap(y, Node(op, tuple(edges), y.shape, y.dtype))
 
     return call
 

@@ -300,7 +300,7 @@ def _leave(tensor: Any, how: str) -> None:
 
 def _cast(x: Any, dtype: np.dtype[Any]) -> Any:
     """A float cast stays in the graph; a cast to integers leaves it, as in PyTorch."""
-    return cast(x, dtype) if dtype.kind in "fc" else wrap(x.array.astype(dtype))
+    return cast(x, dtype) if dtype.kind in "fc" and x.node is not None else wrap(x.array.astype(dtype))
 
 
 def _converter(dtype: Any, name: str) -> Any:

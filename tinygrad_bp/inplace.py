@@ -14,9 +14,9 @@ import numpy as np
 from . import dialect
 from .core import Leaf, Tensor, wrap
 from .errors import DtypeError, InplaceError, ShapeError
-from .memory import REWRITTEN, buffer_of, check_alias, rewrite, settle, stamp
+from .memory import REWRITTEN, check_alias, rewrite, settle, stamp
 from .mode import MODE
-from .ops.indexing import plain_key, put
+from .ops.indexing import put, view_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,13 +49,15 @@ def overwrite(tensor: Tensor, new: Any, by: str) -> Any:
         raise ShapeError(
             f"{by}: a result of shape {node.shape} {node.dtype} with a graph cannot replace {array.shape} {array.dtype}"
         )
-    pending = tensor.node is None and buffer_of(array) is not array
+    if node is not None and tensor.node is None:
+        rewrite(array, node, by, abandoned=True)
+        tensor.array = array = array.copy()
     array[...] = value
     stamp(array, by)
     if node is not None or (MODE.grad and tensor.node is not None and not isinstance(tensor.node, Leaf)):
         tensor.node = node
         if node is not None:
-            rewrite(array, node, by, pending)
+            rewrite(array, node, by)
     return tensor
 
 
@@ -82,11 +84,11 @@ def in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
 def setitem(self: Any, key: Any, value: Any) -> None:
     """x[key] = value, for every kind of index; the value broadcasts."""
     refuse_leaf(self, "x[...] = value")
-    key = plain_key(key)
+    key = view_key(key)
     needs = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
     if needs:
-        if REWRITTEN and isinstance(value, Tensor) and dialect.basic(key) and is_same(self.array[key], value.array):
-            settle(self.array, value.node)
+        if REWRITTEN and isinstance(value, Tensor) and dialect.basic(key):
+            settle(self.array[key], value.array, value.node)
         overwrite(self, put(self, value, key), "x[...] = value")
         return
     try:
@@ -94,13 +96,6 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     except ValueError as error:
         raise ShapeError(f"x[...] = value: x {self.array.shape}, value {np.shape(value)}: {error}") from None
     stamp(self.array, "x[...] = value")
-
-
-def is_same(a: Any, b: np.ndarray) -> bool:
-    """Whether two arrays are the same view of the same memory."""
-    return isinstance(a, np.ndarray) and (
-        (a.ctypes.data, a.shape, a.strides, a.dtype) == (b.ctypes.data, b.shape, b.strides, b.dtype)
-    )
 
 
 def zero_(self: Any) -> Any:

@@ -16,10 +16,8 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e to the -x); the overflow of e to the -x far below 0 is the right answer 0, and no warning."""
-    y = np.negative(x)
-    if (
-        y.size <= SMALL
-    ):  # exp(-log(1 + e to the -x)): slower by the entry, but errstate alone costs as much as a small net
+    y = np.negative(x) if x.dtype.kind == "f" else np.multiply(x, -1.0)
+    if y.size <= SMALL:  # slower by the entry, but entering errstate costs more than a small net's whole layer
         return np.exp(-np.logaddexp(0, y))
     with np.errstate(over="ignore"):
         np.exp(y, out=y)

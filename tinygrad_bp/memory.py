@@ -38,13 +38,13 @@ class Stamp(weakref.ref[np.ndarray]):
 class Rewrite(weakref.ref[np.ndarray]):
     """The node that describes a buffer since an in-place operation was recorded on it."""
 
-    __slots__ = ("by", "key", "node", "pending", "time", "where")
+    __slots__ = ("abandoned", "by", "key", "node", "time", "where")
     key: int
     time: int
     by: str
     where: str
     node: weakref.ref[Any]
-    pending: bool  # a view of a constant took a graph, and the constant has not learned of it yet
+    abandoned: Any  # the view that took a graph and left this buffer for memory of its own; else None
 
 
 def now() -> int:
@@ -60,7 +60,7 @@ def buffer_of(array: np.ndarray) -> np.ndarray:
 
 def stamp(array: np.ndarray, by: str, where: str | None = None) -> None:
     """Record that `by` has just written to the memory of `array`."""
-    owner = buffer_of(array)
+    owner = array if array.base is None else buffer_of(array)
     CLOCK[0] += 1
     entry = STAMPS.get(id(owner))
     if entry is None or entry() is not owner:
@@ -70,20 +70,30 @@ def stamp(array: np.ndarray, by: str, where: str | None = None) -> None:
     entry.time, entry.by, entry.where = CLOCK[0], by, where or caller()
 
 
-def rewrite(array: np.ndarray, node: Any, by: str, pending: bool = False) -> None:
-    """Record that the memory of `array` is, from now on, described by `node`."""
+def rewrite(array: np.ndarray, node: Any, by: str, abandoned: bool = False) -> None:
+    """Record that the memory of `array` is, from now on, described by `node`, or was left when `node` came.
+
+    A constant that takes a graph gets new memory: whoever still looks into the old one is a constant and would not
+    learn of the gradient, so its use is refused; whoever detaches the tensor later looks into the new one.
+    """
     owner = buffer_of(array)
     entry = Rewrite(owner, lambda dead: REWRITTEN.pop(dead.key, None) if REWRITTEN.get(dead.key) is dead else None)
     entry.key, entry.time, entry.by, entry.where = id(owner), CLOCK[0], by, caller()
-    entry.node, entry.pending = weakref.ref(node), pending
+    entry.node, entry.abandoned = weakref.ref(node), view_of(array) if abandoned else None
     REWRITTEN[entry.key] = entry
 
 
-def settle(array: np.ndarray, node: Any) -> None:
-    """The owner of the memory takes `node`'s change into its own graph: `x[0] += w` ends with `x[0] = x[0] + w`."""
-    key = id(buffer_of(array))
-    if node is not None and key in REWRITTEN and REWRITTEN[key].node() is node:
-        del REWRITTEN[key]
+def view_of(array: np.ndarray) -> tuple[Any, ...]:
+    """Which entries of its buffer an array looks at."""
+    return array.ctypes.data, array.shape, array.strides, array.dtype
+
+
+def settle(part: np.ndarray, value: np.ndarray, node: Any) -> None:
+    """`x[0] += w` ends with `x[0] = changed`: the owner takes the change of its own part into its graph."""
+    entry = REWRITTEN.get(id(buffer_of(part)))
+    if entry is not None and node is not None and entry.node() is node:
+        if view_of(part) == (entry.abandoned or view_of(value)):
+            del REWRITTEN[entry.key]
 
 
 def check_saved(saved: tuple[Any, ...], made: int, op: str) -> None:
@@ -104,7 +114,7 @@ def check_alias(array: np.ndarray, node: Any, op: str) -> None:
     entry = REWRITTEN.get(id(buffer_of(array)))
     if entry is None or entry() is None:
         return
-    if not entry.pending if node is None else entry.node() is node or node.made >= entry.time:
+    if entry.abandoned is None if node is None else entry.node() is node or node.made >= entry.time:
         return
     raise InplaceError(
         f"{op}: this tensor of shape {array.shape} shares memory with one that {entry.by} changed in place at "

@@ -395,7 +395,5 @@ def indented(text: str) -> str:
 
 def framed(name: str, extra: str, lines: list[str]) -> str:
     """`Linear(…)` on one line, or the children on lines of their own."""
-    if not lines:
-        return f"{name}({extra})" if "\n" not in extra else f"{name}(\n  {indented(extra)}\n)"
-    parts = extra.split("\n") if extra else []
-    return "\n  ".join((f"{name}(", *parts, *lines)) + "\n)"
+    parts = [*extra.splitlines(), *lines]
+    return f"{name}({extra})" if not lines and len(parts) < 2 else "\n  ".join((f"{name}(", *parts)) + "\n)"

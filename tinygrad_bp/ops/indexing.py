@@ -32,6 +32,15 @@ def plain_key(key: Any) -> Any:
     return key
 
 
+def view_key(key: Any) -> Any:
+    """A plain index, with … at the end where it is basic, so that even a single entry is a view and no copy."""
+    key = plain_key(key)
+    if not dialect.basic(key):
+        return key
+    parts = key if isinstance(key, tuple) else (key,)
+    return key if any(part is Ellipsis for part in parts) else (*parts, Ellipsis)
+
+
 def winners(key: Any, shape: tuple[int, ...]) -> Any:
     """1 where an assignment at `key` stays, 0 where a later entry of the same assignment overwrote it."""
     if dialect.basic(key):
@@ -48,11 +57,17 @@ def _put(a: Any, b: Any, key: Any) -> Any:
     return out
 
 
+def _get(x: Any, key: Any) -> Any:
+    """x[key], and a view also where NumPy gives out a number: `x[0].zero_()` must reach x."""
+    y = x[key]
+    return x[(*key, ...) if isinstance(key, tuple) else (key, ...)] if isinstance(y, np.generic) else y
+
+
 getitem = linear(
-    lambda x, key: x[key],
+    _get,
     "the entries at an index",
     lambda g, key, x_shape: dialect.scatter_into(g, key, x_shape),
-    front=lambda x, key: (x, plain_key(key)),
+    front=lambda x, key: (x, view_key(key)),
     method=False,
     cases=(
         Case((3, 4), key=1),
@@ -77,7 +92,7 @@ put = fused(
     "a with the entries at an index replaced by b",
     lambda g, key: dialect.put(g, key),
     lambda g, key, a_shape: dialect.getitem(g, key) * winners(key, a_shape),
-    front=lambda a, b, key: (a, b, plain_key(key)),
+    front=lambda a, b, key: (a, b, view_key(key)),
     cases=(
         Case((3, 4), (4,), key=1),
         Case((3, 4), (), key=(slice(None), 2)),

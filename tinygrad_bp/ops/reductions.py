@@ -54,7 +54,10 @@ def _norm_p(x: Any, axis: Any, keepdims: bool, p: float = 2.0) -> Any:
 
 
 sum = reduction(
-    lambda x, axis, keepdims: total_of(x, axis=axis, keepdims=keepdims), "total", lambda g: g, numpy=(np.sum,)
+    lambda x, axis, keepdims: total_of(x, axis, np.int64 if x.dtype.kind in "iub" else None, keepdims=keepdims),
+    "total; of integers in int64",
+    lambda g: g,
+    numpy=(np.sum,),
 )
 mean = reduction(
     _mean,
@@ -81,7 +84,9 @@ median_of = reduction(
     method=False,
 )
 logsumexp = reduction(_logsumexp, "log of the sum of e to the x", lambda g, x, y: g * np.exp(x - y))
-norm_2 = reduction(_norm, "Euclidean length; at 0 the gradient is 0", lambda g, x, y: g * (x / (y + (y == 0))), internal=True)
+norm_2 = reduction(
+    _norm, "Euclidean length; at 0 the gradient is 0", lambda g, x, y: g * (x / (y + (y == 0))), internal=True
+)
 norm_p = reduction(
     _norm_p,
     "p-norm, 0 < p < ∞; at 0 the gradient is 0",
@@ -129,7 +134,7 @@ def cumprod(x: Any, axis: int) -> Any:
 def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Product, by halving: its derivative is right at zeros too."""
     axes = normal_axes(axis, x.ndim, "prod")
-    if x.dtype.kind == "b":
+    if x.dtype.kind in "iub":
         x = x.long()
     for i in axes:
         head = (slice(None),) * i

@@ -64,9 +64,9 @@ class Optimizer:
         """Change the tensors in `params`, all of which have a sound gradient, in place."""
         raise NotImplementedError(f"{self._name} has no update: write `def update(self, group, params)` in it")
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Any) -> None:
         """Add a group: a dict with "params" and settings of its own; nothing is added if something is wrong."""
-        given: Any = getattr(param_group, "get", {}.get)("params")
+        given = param_group.get("params") if isinstance(param_group, dict) else None
         if given is None:
             raise DtypeError(f'{self._name}: a group is a dict with "params", got {type(param_group).__name__}')
         if isinstance(given, set | frozenset):
