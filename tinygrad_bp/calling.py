@@ -110,7 +110,7 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
             y = forward(u, v, w)
         except (ValueError, TypeError) as error:
             raise explain(op, (u, v, w), error) from None
-        if m is None and n is None and o is None or REWRITTEN or not MODE.grad:
+        if (m is None and n is None and o is None) or REWRITTEN or not MODE.grad:
             return record(op, y, (u, v, w), (m, n, o), ())
         if y.__class__ is not ndarray:
             y = np.asarray(y)

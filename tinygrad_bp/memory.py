@@ -91,9 +91,10 @@ def view_of(array: np.ndarray) -> tuple[Any, ...]:
 def settle(part: np.ndarray, value: np.ndarray, node: Any) -> None:
     """`x[0] += w` ends with `x[0] = changed`: the owner takes the change of its own part into its graph."""
     entry = REWRITTEN.get(id(buffer_of(part)))
-    if entry is not None and node is not None and entry.node() is node:
-        if view_of(part) == (entry.abandoned or view_of(value)):
-            del REWRITTEN[entry.key]
+    if entry is None or node is None or entry.node() is not node:
+        return
+    if view_of(part) == (entry.abandoned or view_of(value)):
+        del REWRITTEN[entry.key]
 
 
 def check_saved(saved: tuple[Any, ...], made: int, op: str) -> None:

@@ -7,7 +7,7 @@ passes the gradient at its bounds. Read `comparison.py` next.
 from __future__ import annotations
 
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -140,6 +140,7 @@ def pow(a: Any, b: Any) -> Any:
     A number as exponent keeps only `a`; the derivative at 0 to the 0 is 0.
     """
     if isinstance(b, int | float) and isinstance(a, Tensor):
+        a = cast("Any", a)
         a = a.long() if a.dtype.kind == "b" and not isinstance(b, bool) else a
         return square(a) if b == 2 else pow_number(a, b)
     return power(a, b)

@@ -1,3 +1,0 @@
-from ._tensor import Tensor
-
-__all__ = ["Tensor"]
