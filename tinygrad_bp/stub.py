@@ -126,12 +126,13 @@ def members() -> dict[str, str]:
 
 
 def folded(line: str) -> str:
-    """A signature that is too long for one line, its parameters on a line of their own."""
+    """A signature that is too long for one line, each parameter on a line of its own."""
     if len(line) <= 120:
         return line
     head, _, rest = line.partition("(")
     parameters, _, tail = rest.rpartition(")")
-    return f"{head}(\n        {parameters},\n    ){tail}"
+    each = ",\n        ".join(parameters.split(", "))
+    return f"{head}(\n        {each},\n    ){tail}"
 
 
 def text() -> str:
