@@ -55,9 +55,8 @@ def signature(op: Op) -> tuple[str, ...]:
 
 
 @st.composite
-def settings_of(draw: Any, op: Op, shapes: Any = None) -> tuple[Sequence[tuple[int, ...]], dict[str, Any]]:
+def settings_of(draw: Any, op: Op, case: Any, shapes: Any = None) -> tuple[Sequence[tuple[int, ...]], dict[str, Any]]:
     """(shapes of the inputs, parameters): a declared case, or whatever broadcasts, or any shape with any axis."""
-    case = draw(st.sampled_from(op.cases)) if op.cases else {}
     if isinstance(case, Case):
         return case.shapes, dict(case.kwargs)
     if op.word != "reduction" and len(op.inputs) > 1 and shapes is None:
@@ -71,9 +70,14 @@ def settings_of(draw: Any, op: Op, shapes: Any = None) -> tuple[Sequence[tuple[i
     return [shape], {"axis": axis, "keepdims": draw(st.booleans()), **case}
 
 
+def cases_of(op: Op) -> tuple[Any, ...]:
+    """The declared cases (shapes and parameters, or parameters alone); every one of them is tried."""
+    return op.cases or ({},)
+
+
 @st.composite
-def draws(draw: Any, op: Op, shapes: Any = None) -> Draw:
-    sizes, named = draw(settings_of(op, shapes))
+def draws(draw: Any, op: Op, case: Any, shapes: Any = None) -> Draw:
+    sizes, named = draw(settings_of(op, case, shapes))
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
     if op.domain is int:
@@ -211,9 +215,9 @@ def spellings_agree(op: Op, d: Draw) -> bool:
     """L2: tg.f(t), t.f() and np.f(t) are one function, with one gradient."""
     xs, ys = recorded(op, d)
     args, kwargs = arguments(op, xs, d.named)
-    forms = [lambda: FUNCTIONS[op.name](*args, **kwargs)] if op.name in FUNCTIONS else []
-    if op.method and isinstance(args[0], tg.Tensor) and hasattr(tg.Tensor, op.name):
-        found = getattr(args[0], op.name)
+    forms = [lambda: FUNCTIONS[op.key](*args, **kwargs)] if op.key in FUNCTIONS else []
+    if op.method and isinstance(args[0], tg.Tensor) and hasattr(tg.Tensor, op.key):
+        found = getattr(args[0], op.key)
         forms.append(lambda: found(*args[1:], **kwargs) if callable(found) else found)
     forms += [lambda f=f: numpy_call(f, op, xs, d.named) for f in numpy_functions(op)]  # type: ignore[misc]
     ws = d.cotangents(ys)
@@ -353,7 +357,7 @@ def broadcasting_is_repetition(op: Op, d: Draw) -> bool:
 
 
 def both_readers_agree(op: Op, d: Draw) -> bool:
-    """L8: the rules read by arrays and by Tensors give one gradient; a fast rule is its pure sentence."""
+    """L8: the rules read by arrays, by NumPy's scalars and by Tensors give one gradient; a fast rule is its pure sentence."""
     xs, ys = recorded(op, d)
     if not ys:
         return False
@@ -362,6 +366,10 @@ def both_readers_agree(op: Op, d: Draw) -> bool:
     by_tensors = pull(ys, xs, ws, retain_graph=True, create_graph=True)
     for a, b in zip(by_arrays, by_tensors, strict=True):
         close(b.array, a.array)
+    for y, w in zip(ys, ws, strict=True):
+        if y.ndim == 0 and op.rules:
+            for (_, scalar), (_, array) in zip(contributions(op, y, w[()]), contributions(op, y, w), strict=True):
+                close(np.asarray(scalar), np.asarray(array))
     if op.rules is not op.pure:
         for y, w in zip(ys, ws, strict=True):
             for _, index, saved in y.grad_fn.edges:

@@ -11,25 +11,27 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import AWKWARD, LAWS, draws, refused, run
+from laws import AWKWARD, LAWS, cases_of, draws, refused, run
 
 from tinygrad_bp.core import wrap
 from tinygrad_bp.declare import REGISTRY, Case, Op
 
-QUICK = settings(max_examples=max(1, settings().max_examples // 3))
+MANY = settings(max_examples=max(1, settings().max_examples // 3))
+FEW = settings(max_examples=max(1, settings().max_examples // 12))  # the shapes are given, only the numbers are drawn
 DIFFERENTIABLE = {"elementwise", "reduction", "linear", "bilinear", "fused"}
 
 
 def obey(law: Any, op: Op, shapes: Any = None) -> bool:
-    """The law on many draws; whether at least one of them had something to compare."""
+    """The law on every case and many draws; whether at least one of them had something to compare."""
     compared: list[bool] = []
+    for case in cases_of(op):
 
-    @QUICK
-    @given(draws(op, shapes))
-    def check(d: Any) -> None:
-        compared.append(law(op, d))
+        @(FEW if isinstance(case, Case) else MANY)
+        @given(draws(op, case, shapes))
+        def check(d: Any) -> None:
+            compared.append(law(op, d))
 
-    check()
+        check()
     return any(compared)
 
 
@@ -70,14 +72,13 @@ def test_every_input_of_a_declared_op_has_a_rule_that_was_reached(name: str) -> 
     assert op.rules
     reached: set[int] = set()
 
-    @QUICK
-    @given(draws(op))
-    def check(d: Any) -> None:
+    def look(op: Op, d: Any) -> bool:
         if not refused(op, d):
             (y,) = run(op, [wrap(x).requires_grad_() for x in d.arrays], d.named)
             reached.update(index for _, index, _ in y.grad_fn.edges)
+        return True
 
-    check()
+    obey(look, op)
     assert len(reached) == max(len(op.pure), len(reached))
 
 
@@ -87,9 +88,8 @@ def test_a_constant_never_asks_for_a_gradient(name: str) -> None:
     if op.domain is int:
         return
 
-    @QUICK
-    @given(draws(op))
-    def check(d: Any) -> None:
+    def plain(op: Op, d: Any) -> bool:
         assert not any(y.requires_grad for y in run(op, [wrap(x).requires_grad_() for x in d.arrays], d.named))
+        return True
 
-    check()
+    obey(plain, op)

@@ -69,7 +69,7 @@ def test_large_parameters_go_block_by_block_in_any_layout(
     options: dict[str, Any], layout: str, small: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    start, g = rng.normal(size=(70, 500)), rng.normal(size=(70, 500))
+    start, g = rng.normal(size=(140, 500)), rng.normal(size=(140, 500))
     found = []
     for name in ("C", layout):
         array = {"C": start.copy(), "F": np.asfortranarray(start), "strided": np.repeat(start, 2, 1)[:, ::2]}[name]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import Draw, arguments, draws, signature
+from laws import Draw, arguments, cases_of, draws, signature
 
 import tinygrad_bp as tg
 from tinygrad_bp.declare import REGISTRY, Op
@@ -111,15 +111,15 @@ def in_pytorch(op: Op, tensors: list[Any], named: dict[str, Any]) -> Any:
     if op.word == "reduction":
         args, kwargs = args[:1], {k: v for k, v in named.items() if v is not None}
     kwargs = {SPELLED.get(k, k): torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
-    return FOUND[op.name](*args, **kwargs)
+    return FOUND[op.key](*args, **kwargs)
 
 
 @pytest.mark.parametrize("name", [n for n, f in FOUND.items() if callable(f)])
 def test_registry(name: str) -> None:
     op, compared = REGISTRY[name], []
 
-    @settings(max_examples=max(3, settings().max_examples // 4))
-    @given(draws(op))
+    @settings(max_examples=max(2, settings().max_examples // 6))
+    @given(st.sampled_from(cases_of(op)).flatmap(lambda case: draws(op, case)))
     def check(d: Draw) -> None:
         if not all(x.size for x in d.arrays):
             return

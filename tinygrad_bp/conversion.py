@@ -23,6 +23,7 @@ cast = linear(
     lambda g: g,
     cases=(Case((2, 3), dtype=np.dtype(np.float64)), Case((), dtype=np.dtype(np.float64))),
     method=False,
+    shown="to",
     internal=True,
 )
 clone = linear(

@@ -50,7 +50,8 @@ class Op:
     """
 
     def __init__(self, word: str, forward: Rule, doc: str, rules: Sequence[Rule], options: dict[str, Any]) -> None:
-        self.name = ""
+        self.key = ""  # its name in the REGISTRY
+        self.name: str = options.pop("shown", "")  # what messages and grad_fn call it: the whole of which it is a part
         self.word, self.forward, self.doc = word, options.pop("fast", None) or forward, doc
         self.pure_forward = forward
         self.inputs = options.pop("inputs", None) or INPUTS[max(len(rules), 1)]
@@ -191,10 +192,10 @@ def publish(table: dict[str, Any]) -> None:
     """Name the operations of one table after its variables and enter them in the REGISTRY."""
     for name, value in list(table.items()):
         op = getattr(value, "op", None)
-        if isinstance(op, Op) and not op.name and not name.startswith("_"):
-            op.name = name.rstrip("_")
-            if op.name in REGISTRY:
-                raise TypeError(f"two operations are called {op.name!r}")
-            REGISTRY[op.name] = op
-            value.__name__ = value.__qualname__ = op.name
+        if isinstance(op, Op) and not op.key and not name.startswith("_"):
+            op.key, op.name = name, op.name or name
+            if name in REGISTRY:
+                raise TypeError(f"two operations are called {name!r}")
+            REGISTRY[name] = op
+            value.__name__ = value.__qualname__ = name
             value.__doc__ = value.__doc__ or op.doc

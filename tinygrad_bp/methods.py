@@ -60,7 +60,7 @@ def spelled(op: Op) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             args, kwargs = translate(args, kwargs, names)
-            if "dtype" in kwargs and op.name in SUMMING:  # PyTorch converts before it sums
+            if "dtype" in kwargs and op.key in SUMMING:  # PyTorch converts before it sums
                 args = (converted(args[0], kwargs.pop("dtype")), *args[1:])
             if variadic and len(args) == 1:
                 args, kwargs = (*args, *kwargs.values()), {}

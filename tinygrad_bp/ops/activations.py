@@ -30,6 +30,7 @@ gelu_exact = elementwise(
     "x times the probability that a normal number is below x (Hendrycks and Gimpel 2016)",
     lambda g, x: g * (0.5 * (1 + _erf(SQRT_HALF * x)) + x * np.exp(-0.5 * x * x) / SQRT_2_PI),
     method=False,
+    shown="gelu",
     internal=True,
 )
 logsigmoid = elementwise(

@@ -45,6 +45,7 @@ power = elementwise(
     lambda g, a, b: g * (b * a ** (b - (b != 0))),
     lambda g, a, y: g * y * np.log(a + (a == 0)),
     domain=(0.2, 3.0),
+    shown="pow",
     internal=True,
 )
 pow_number = elementwise(
@@ -53,6 +54,7 @@ pow_number = elementwise(
     lambda g, x, exponent: g * (exponent * x ** (exponent - 1 if exponent else exponent)),
     domain=(0.2, 3.0),
     cases=({}, {"exponent": 3}, {"exponent": -0.5}, {"exponent": 1}, {"exponent": 0}),
+    shown="pow",
     internal=True,
 )
 
@@ -78,6 +80,7 @@ round_number = elementwise(
     "rounded, halves to even",
     lambda g: ZERO(g),
     cases=({}, {"decimals": 1}),
+    shown="round",
     internal=True,
 )
 
@@ -103,6 +106,7 @@ clip_numbers = elementwise(
     "x kept between two numbers",
     lambda g, x, low, high: g * ((x >= low) & (x <= high)),
     cases=({"low": -0.5, "high": 0.7}, {"high": 0.3}),
+    shown="clamp",
     internal=True,
 )
 clip_tensors = elementwise(
@@ -111,6 +115,7 @@ clip_tensors = elementwise(
     lambda g, a, b, c: g * ((a >= b) & (a <= c)),
     lambda g, a, b, c: g * ((a < b) & (b <= c)),
     lambda g, a, b, c: g * ((a > c) | (b > c)),
+    shown="clamp",
     internal=True,
 )
 select = elementwise(
@@ -120,6 +125,7 @@ select = elementwise(
     lambda g, condition: np.where(condition, 0.0, g),
     cases=(Case((2, 3), (3,), condition=True), Case((2, 3), (3,), condition=np.array([[True], [False]]))),
     method=False,
+    shown="where",
     internal=True,
 )
 

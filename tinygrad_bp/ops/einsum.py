@@ -27,6 +27,7 @@ contract = bilinear(
         Case((2, 3), (2, 3), ia="ij", ib="ij", out=""),
         Case((3,), (3,), ia="i", ib="i", out="i"),
     ),
+    shown="einsum",
     internal=True,
 )
 

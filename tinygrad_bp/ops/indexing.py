@@ -96,6 +96,7 @@ put = fused(
     cases=(
         Case((3, 4), (4,), key=1),
         Case((3, 4), (), key=(slice(None), 2)),
+        Case((), (), key=Ellipsis),
         Case((3,), (3,), key=np.array([0, 2, 0])),
     ),
     internal=True,
@@ -195,6 +196,7 @@ def _nonzero(x: Any, as_tuple: bool = False) -> Any:
 
 nonzero_rows = constant(
     _nonzero, "the indices of the nonzero entries, a row each", method=False, cases=(Case((2, 3)), Case(())),
+    shown="nonzero",
     internal=True,
 )
 

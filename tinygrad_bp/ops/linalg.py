@@ -20,6 +20,7 @@ matmul_nd = bilinear(
     lambda g, b: g @ b.mT,
     lambda g, a: a.mT @ g,
     cases=(Case((2, 3), (3, 4)), Case((5, 2, 3), (3, 4)), Case((2, 1, 2, 3), (4, 3, 2)), Case((0, 2), (2, 3))),
+    shown="matmul",
     internal=True,
 )
 
@@ -50,6 +51,7 @@ affine = bilinear(
     method=False,
     fast_rules=(_to_input, _to_weight),
     cases=(Case((2, 3), (4, 3)), Case((3,), (2, 3)), Case((2, 5, 3), (4, 3)), Case((0, 3), (4, 3))),
+    shown="linear",
     internal=True,
 )
 affine_bias = fused(
@@ -61,6 +63,7 @@ affine_bias = fused(
     method=False,
     fast_rules=(_to_input, _to_weight, lambda g: np.add.reduce(rows(g), 0)),
     cases=(Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,))),
+    shown="linear",
     internal=True,
 )
 

@@ -42,6 +42,7 @@ mean_squared_error = fused(
     fast_rules=(_spread_fast(2), _spread_fast(-2)),
     method=False,
     cases=(Case((2, 3), (2, 3)), Case((3, 1), (3, 2)), Case((), ())),
+    shown="mse_loss",
     internal=True,
 )
 huber_of = elementwise(
@@ -50,6 +51,7 @@ huber_of = elementwise(
     lambda g, x, delta: g * np.minimum(np.maximum(x, -delta), delta),
     method=False,
     cases=({"delta": 0.7},),
+    shown="huber_loss",
     internal=True,
 )
 
@@ -73,6 +75,7 @@ binary_cross_entropy_of = elementwise(
     lambda g, a: g * (_log_rest(a) - _log(a)),
     domain=(0.1, 0.9),
     method=False,
+    shown="binary_cross_entropy",
     internal=True,
 )
 bce_with_logits_of = elementwise(
@@ -83,6 +86,7 @@ bce_with_logits_of = elementwise(
     domain=(0.1, 0.9),
     method=False,
     cases=({"pos_weight": 1.0}, {"pos_weight": 2.5}),
+    shown="binary_cross_entropy_with_logits",
     internal=True,
 )
 
@@ -117,6 +121,7 @@ nll_rows = fused(
     lambda g, target, weight, x_shape: _column(g * -np.asarray(weight, g.dtype)) * _one_hot(target, x_shape[1]),
     method=False,
     cases=CLASSES,
+    shown="nll_loss",
     internal=True,
 )
 cross_entropy_rows = fused(
@@ -127,6 +132,7 @@ cross_entropy_rows = fused(
     ),
     method=False,
     cases=CLASSES,
+    shown="cross_entropy",
     internal=True,
 )
 

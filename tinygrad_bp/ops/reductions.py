@@ -85,13 +85,14 @@ median_of = reduction(
 )
 logsumexp = reduction(_logsumexp, "log of the sum of e to the x", lambda g, x, y: g * np.exp(x - y))
 norm_2 = reduction(
-    _norm, "Euclidean length; at 0 the gradient is 0", lambda g, x, y: g * (x / (y + (y == 0))), internal=True
+    _norm, "Euclidean length; at 0 the gradient is 0", lambda g, x, y: g * (x / (y + (y == 0))), shown="norm", internal=True
 )
 norm_p = reduction(
     _norm_p,
     "p-norm, 0 < p < ∞; at 0 the gradient is 0",
     lambda g, x, y, p: g * np.sign(x) * ((np.abs(x) + (x == 0)) / (y + (y == 0))) ** (p - 1),
     cases=({"p": 3.0}, {"p": 1.0}, {"p": 2.5}),
+    shown="norm",
     internal=True,
 )
 
@@ -213,6 +214,7 @@ softmax_along = fused(
     lambda g, y, axis: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
     cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
     method=False,
+    shown="softmax",
     internal=True,
 )
 log_softmax_along = fused(
@@ -221,6 +223,7 @@ log_softmax_along = fused(
     lambda g, y, axis: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
     cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
     method=False,
+    shown="log_softmax",
     internal=True,
 )
 
