@@ -154,7 +154,7 @@ def refused(op: Op, d: Draw) -> bool:
 
 def pull(ys: Sequence[Any], xs: Sequence[Any], ws: Sequence[Any], **options: Any) -> list[Any]:
     """Jᵀw for every input, zeros where there is no path."""
-    ws = [w if isinstance(w, tg.Tensor) else wrap(w.astype(y.dtype)) for w, y in zip(ws, ys, strict=True)]
+    ws = [w if isinstance(w, tg.Tensor) else wrap(w.astype(y.dtype, copy=False)) for w, y in zip(ws, ys, strict=True)]
     return list(tg.autograd.grad(ys, xs, ws, materialize_grads=True, **options))
 
 

@@ -53,11 +53,14 @@ from .dtypes import (
     uint8,
 )
 from .errors import (
+    ArgumentError,
     AxisError,
     DtypeError,
     FileFormatError,
     GraphError,
     InplaceError,
+    ModuleError,
+    NonFiniteError,
     ShapeError,
     StateDictError,
     TensorError,
@@ -218,7 +221,6 @@ max = _F["max"]
 maximum = _F["maximum"]
 mean = _F["mean"]
 median = _F["median"]
-median_of = _F["median_of"]
 min = _F["min"]
 minimum = _F["minimum"]
 mm = _F["mm"]
@@ -302,15 +304,14 @@ _OPERATIONS = [
     "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardtanh", "hstack", "index_select", "isfinite",
     "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
     "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsigmoid",
-    "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum", "mean", "median",
-    "median_of", "min", "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg",
-    "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel",
-    "reciprocal", "relu", "remainder", "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt",
-    "scatter", "scatter_add", "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size",
-    "swapaxes", "swapdims", "t", "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace",
-    "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "view",
-    "vstack", "where",
+    "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum", "mean", "median", "min",
+    "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg", "negative", "nonzero", "norm",
+    "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel", "reciprocal", "relu", "remainder",
+    "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt", "scatter", "scatter_add",
+    "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size", "swapaxes", "swapdims", "t",
+    "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace", "transpose", "tril", "triu",
+    "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "view", "vstack", "where",
 ]  # fmt: skip
 # end of the operations
 
@@ -340,7 +341,7 @@ def load(path: Any) -> dict[str, Tensor]:
 
 
 __all__ = [
-    "AxisError", "DtypeError", "FileFormatError", "Generator", "GraphError", "InplaceError", "ShapeError",
+    "ArgumentError", "AxisError", "DtypeError", "FileFormatError", "Generator", "GraphError", "InplaceError", "ModuleError", "NonFiniteError", "ShapeError",
     "Size", "StateDictError", "Tensor", "TensorError", "allclose", "arange", "as_tensor", "autograd",
     "bernoulli", "bool", "data", "default_generator", "double", "empty", "empty_like", "enable_grad", "equal",
     "eye", "float", "float16", "float32", "float64", "from_numpy", "full", "full_like", "get_default_dtype",

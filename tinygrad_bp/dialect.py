@@ -86,6 +86,6 @@ def put(g: Any, key: Any) -> Any:
     """g with zeros at `key`."""
     if not is_array(g):
         return g.put(0.0, key)
-    out = g.copy()
+    out = np.array(g)
     out[key] = 0
     return out

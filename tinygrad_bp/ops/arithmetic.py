@@ -202,7 +202,7 @@ def lerp(a: Any, b: Any, weight: Any) -> Any:
 @composite(inputs=("x", "a", "b"), cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), (3,), value=-0.5)))
 def addcmul(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
     """x + value · a · b."""
-    return x + value * (a * b)
+    return x + (a * b if value == 1 else value * (a * b))
 
 
 @composite(
@@ -215,7 +215,7 @@ def addcmul(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
 )
 def addcdiv(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
     """x + value · a / b."""
-    return x + value * (a / b)
+    return x + (a / b if value == 1 else value * (a / b))
 
 
 publish(globals())

@@ -57,14 +57,8 @@ def _put(a: Any, b: Any, key: Any) -> Any:
     return out
 
 
-def _get(x: Any, key: Any) -> Any:
-    """x[key], and a view also where NumPy gives out a number: `x[0].zero_()` must reach x."""
-    y = x[key]
-    return x[(*key, ...) if isinstance(key, tuple) else (key, ...)] if isinstance(y, np.generic) else y
-
-
 getitem = linear(
-    _get,
+    lambda x, key: x[key],
     "the entries at an index",
     lambda g, key, x_shape: dialect.scatter_into(g, key, x_shape),
     front=lambda x, key: (x, view_key(key)),

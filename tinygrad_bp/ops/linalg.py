@@ -204,16 +204,16 @@ def trace(x: Any) -> Any:
     inputs=("a", "b"),
     cases=(
         Case((2, 3, 4), (3, 4, 2)),
-        Case((2, 3), (2, 3), dims=((0, 1), (0, 1))),
-        Case((2,), (3,), dims=0),
-        Case((2, 3), (4, 3), dims=((1,), (1,))),
+        Case((2, 3), (2, 3), axes=((0, 1), (0, 1))),
+        Case((2,), (3,), axes=0),
+        Case((2, 3), (4, 3), axes=((1,), (1,))),
     ),
 )
-def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
-    """Products summed over the last `dims` dimensions of a and the first of b, or over two lists of dimensions."""
-    if isinstance(dims, int):
-        dims = (range(a.ndim - dims, a.ndim), range(dims))
-    left, right = (tuple(d) if hasattr(d, "__iter__") else (d,) for d in dims)
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """Products summed over the last `axes` dimensions of a and the first of b, or over two lists of dimensions."""
+    if isinstance(axes, int):
+        axes = (range(a.ndim - axes, a.ndim), range(axes))
+    left, right = (tuple(d) if hasattr(d, "__iter__") else (d,) for d in axes)
     over_a = normal_axes(left, a.ndim, "tensordot") if left else ()
     over_b = normal_axes(right, b.ndim, "tensordot") if right else ()
     if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:

@@ -17,6 +17,7 @@ from .arithmetic import abs as abs_of
 from .arithmetic import sign
 
 size_of = math.prod
+WIDE: Any = lambda x: np.int64 if x.dtype.kind in "iub" else None  # noqa: E731  (sums of integers, as in PyTorch)
 total_of: Any = np.add.reduce  # half the cost of np.sum on small arrays
 
 
@@ -28,6 +29,7 @@ def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
 
 def _logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
     """Shifted by the largest entry, so that e to the x never overflows; infinities keep their meaning."""
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
     top = np.max(x, axis=axis, keepdims=True, initial=-inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore", over="ignore"):
@@ -54,7 +56,7 @@ def _norm_p(x: Any, axis: Any, keepdims: bool, p: float = 2.0) -> Any:
 
 
 sum = reduction(
-    lambda x, axis, keepdims: total_of(x, axis, np.int64 if x.dtype.kind in "iub" else None, keepdims=keepdims),
+    lambda x, axis, keepdims: total_of(x, axis, WIDE(x), keepdims=keepdims),
     "total; of integers in int64",
     lambda g: g,
     numpy=(np.sum,),
@@ -82,10 +84,16 @@ median_of = reduction(
     "the middle entry in order, the lower one of two; a tie shares the gradient",
     lambda g, x, y, axis: g * (x == y) / np.sum((x == y).astype(g.dtype), axis=axis, keepdims=True),
     method=False,
+    shown="median",
+    internal=True,
 )
 logsumexp = reduction(_logsumexp, "log of the sum of e to the x", lambda g, x, y: g * np.exp(x - y))
 norm_2 = reduction(
-    _norm, "Euclidean length; at 0 the gradient is 0", lambda g, x, y: g * (x / (y + (y == 0))), shown="norm", internal=True
+    _norm,
+    "Euclidean length; at 0 the gradient is 0",
+    lambda g, x, y: g * (x / (y + (y == 0))),
+    shown="norm",
+    internal=True,
 )
 norm_p = reduction(
     _norm_p,
@@ -102,7 +110,7 @@ def _one_axis(x: Any, axis: int) -> tuple[Any, int]:
 
 
 cumsum = linear(
-    lambda x, axis: np.cumsum(x, axis=axis if x.ndim else None).reshape(x.shape),
+    lambda x, axis: np.cumsum(x, axis if x.ndim else None, WIDE(x)).reshape(x.shape),
     "running total along an axis",
     lambda g, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis) if g.ndim else g,
     front=_one_axis,
@@ -114,6 +122,8 @@ cumsum = linear(
 def cumprod(x: Any, axis: int) -> Any:
     """Running product along an axis, by doubling: its derivative is right at zeros too."""
     axis, step = normal_axis(axis, x.ndim, "cumprod"), 1
+    if x.dtype.kind in "iub":
+        x = x.long()
     while x.ndim and step < x.shape[axis]:
         head = (slice(None),) * axis
         rest = x[(*head, slice(step, None))] * x[(*head, slice(None, -step))]
@@ -229,6 +239,7 @@ log_softmax_along = fused(
 
 
 def _softmax(x: Any, axis: int) -> Any:
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
     y = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-inf))
     return y / total_of(y, axis=axis, keepdims=True)
 
