@@ -13,7 +13,7 @@ tensor([60., 80.])
 
 from typing import TYPE_CHECKING, Any
 
-from . import autograd, random
+from . import autograd
 from ._tensor import Tensor
 from .conversion import Size
 from .core import wrap as _wrap
@@ -74,15 +74,6 @@ from .mode import (
     no_grad,
     set_grad_enabled,
 )
-from .random import (
-    Generator,
-    default_generator,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    seed,
-    set_rng_state,
-)
 from .sampling import (
     bernoulli,
     multinomial,
@@ -104,18 +95,34 @@ from .utilities import (
 )
 
 if TYPE_CHECKING:
-    from . import data, nn, optim, serialize
+    from . import data, gradcheck, nn, optim, random, serialize, testing
+    from .random import (
+        Generator,
+        default_generator,
+        get_rng_state,
+        initial_seed,
+        manual_seed,
+        seed,
+        set_rng_state,
+    )
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    """Subpackages are imported when they are first used, so that a script pays for what it needs."""
-    if name in ("data", "nn", "optim", "serialize"):
-        import importlib
+_LATER = {name: name for name in ("data", "gradcheck", "nn", "optim", "random", "serialize", "testing")}
+_STREAM = ("Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state")
+_LATER |= dict.fromkeys(_STREAM, "random")
 
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    """What is imported when it is first used, so that a script pays for what it needs."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"{__name__}.{_LATER[name]}")
+    found = globals()[name] = module if _LATER[name] == name else getattr(module, name)
+    return found
 
 
 # the operations, written by stub.py from the REGISTRY: what `tg.name` is
@@ -341,15 +348,16 @@ def load(path: Any) -> dict[str, Tensor]:
 
 
 __all__ = [
-    "ArgumentError", "AxisError", "DtypeError", "FileFormatError", "Generator", "GraphError", "InplaceError", "ModuleError", "NonFiniteError", "ShapeError",
-    "Size", "StateDictError", "Tensor", "TensorError", "allclose", "arange", "as_tensor", "autograd",
-    "bernoulli", "bool", "data", "default_generator", "double", "empty", "empty_like", "enable_grad", "equal",
-    "eye", "float", "float16", "float32", "float64", "from_numpy", "full", "full_like", "get_default_dtype",
-    "get_rng_state", "half", "inference_mode", "initial_seed", "int", "int8", "int16", "int32", "int64",
-    "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "linspace", "load", "long", "manual_seed",
-    "multinomial", "nn", "no_grad", "normal", "numel", "ones", "ones_like", "optim", "rand", "rand_like",
-    "randint", "randint_like", "randn", "randn_like", "random", "randperm", "result_type", "save", "seed",
-    "serialize", "set_default_dtype", "set_grad_enabled", "set_rng_state", "short", "tensor", "uint8", "zeros",
+    "ArgumentError", "AxisError", "DtypeError", "FileFormatError", "Generator", "GraphError", "InplaceError",
+    "ModuleError", "NonFiniteError", "ShapeError", "Size", "StateDictError", "Tensor", "TensorError",
+    "allclose", "arange", "as_tensor", "autograd", "bernoulli", "bool", "data", "default_generator", "double",
+    "empty", "empty_like", "enable_grad", "equal", "eye", "float", "float16", "float32", "float64",
+    "from_numpy", "full", "full_like", "get_default_dtype", "get_rng_state", "gradcheck", "half",
+    "inference_mode", "initial_seed", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
+    "is_inference_mode_enabled", "is_tensor", "linspace", "load", "long", "manual_seed", "multinomial", "nn",
+    "no_grad", "normal", "numel", "ones", "ones_like", "optim", "rand", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "random", "randperm", "result_type", "save", "seed", "serialize",
+    "set_default_dtype", "set_grad_enabled", "set_rng_state", "short", "tensor", "testing", "uint8", "zeros",
     "zeros_like",
     *_OPERATIONS,
 ]  # fmt: skip

@@ -60,14 +60,20 @@ def buffer_of(array: np.ndarray) -> np.ndarray:
 
 def stamp(array: np.ndarray, by: str, where: str | None = None) -> None:
     """Record that `by` has just written to the memory of `array`."""
-    owner = array if array.base is None else buffer_of(array)
-    CLOCK[0] += 1
-    entry = STAMPS.get(id(owner))
-    if entry is None or entry() is not owner:
-        entry = Stamp(owner, lambda dead: STAMPS.pop(dead.key, None) if STAMPS.get(dead.key) is dead else None)
-        entry.key = id(owner)
-        STAMPS[entry.key] = entry
-    entry.time, entry.by, entry.where = CLOCK[0], by, where or caller()
+    stamp_all([array], by, where or caller())
+
+
+def stamp_all(arrays: list[np.ndarray], by: str, where: str) -> None:
+    """Record that `by` has just written to the memory of all these arrays."""
+    CLOCK[0] = time = CLOCK[0] + 1
+    for array in arrays:
+        owner = array if array.base is None else buffer_of(array)
+        entry = STAMPS.get(id(owner))
+        if entry is None or entry() is not owner:
+            entry = Stamp(owner, lambda dead: STAMPS.pop(dead.key, None) if STAMPS.get(dead.key) is dead else None)
+            entry.key = id(owner)
+            STAMPS[entry.key] = entry
+        entry.time, entry.by, entry.where = time, by, where
 
 
 def rewrite(array: np.ndarray, node: Any, by: str, abandoned: bool = False) -> None:

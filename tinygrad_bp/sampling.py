@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import random as stream
 from .core import wrap
 from .creation import array_of, cpu_only, made
 from .dtypes import get_default_dtype
@@ -20,6 +19,13 @@ if TYPE_CHECKING:
     from ._tensor import Tensor
 else:
     from .core import Tensor
+
+
+def stream() -> Any:
+    """The package `random`, loaded at the first draw."""
+    from . import random
+
+    return random
 
 
 def rand(
@@ -35,7 +41,7 @@ def rand(
     """
     cpu_only(device)
     wanted = sizes(shape if size is None else (size,))
-    return made(stream.rand(wanted, dtype or get_default_dtype(), generator), requires_grad)
+    return made(stream().rand(wanted, dtype or get_default_dtype(), generator), requires_grad)
 
 
 def randn(
@@ -51,7 +57,7 @@ def randn(
     """
     cpu_only(device)
     wanted = sizes(shape if size is None else (size,))
-    return made(stream.randn(wanted, dtype or get_default_dtype(), generator), requires_grad)
+    return made(stream().randn(wanted, dtype or get_default_dtype(), generator), requires_grad)
 
 
 def randint(
@@ -70,7 +76,7 @@ def randint(
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    return made(stream.randint(low, high, sizes((size,)), dtype or "int64", generator), requires_grad)
+    return made(stream().randint(low, high, sizes((size,)), dtype or "int64", generator), requires_grad)
 
 
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
@@ -82,7 +88,7 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     tensor([4, 0, 7, 3, 2, 5, 1, 6])
     """
     cpu_only(device)
-    return wrap(stream.randperm(n, dtype or "int64", generator))
+    return wrap(stream().randperm(n, dtype or "int64", generator))
 
 
 def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Tensor:
@@ -93,8 +99,8 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Tensor:
     tensor([0., 1.])
     """
     if p is None:
-        return wrap(stream.bernoulli(input.array, generator=generator))
-    return wrap(stream.bernoulli(p, input.array.shape, input.array.dtype, generator))
+        return wrap(stream().bernoulli(input.array, generator=generator))
+    return wrap(stream().bernoulli(p, input.array.shape, input.array.dtype, generator))
 
 
 def normal(
@@ -110,8 +116,8 @@ def normal(
     cpu_only(device)
     mean, std = (v.array if isinstance(v, Tensor) else v for v in (mean, std))
     if size is not None:
-        return wrap(stream.normal(sizes((size,)), mean, std, dtype or get_default_dtype(), generator))
-    return wrap(stream.normal(None, mean, std, dtype, generator))
+        return wrap(stream().normal(sizes((size,)), mean, std, dtype or get_default_dtype(), generator))
+    return wrap(stream().normal(None, mean, std, dtype, generator))
 
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
@@ -121,26 +127,26 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     >>> tg.multinomial(tg.tensor([0.0, 1.0]), 1)
     tensor([1])
     """
-    return wrap(stream.multinomial(array_of(input), num_samples, replacement, generator))
+    return wrap(stream().multinomial(array_of(input), num_samples, replacement, generator))
 
 
-def _like(draw: Any, name: str, what: str) -> Any:
+def _like(draw: str, what: str) -> Any:
     def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         cpu_only(device)
-        return made(draw(input.array.shape, dtype or input.array.dtype), requires_grad)
+        return made(getattr(stream(), draw)(input.array.shape, dtype or input.array.dtype), requires_grad)
 
-    like.__name__ = like.__qualname__ = name
+    like.__name__ = like.__qualname__ = f"{draw}_like"
     like.__doc__ = f"""{what} in the shape and dtype of `input`.
 
     >>> import tinygrad_bp as tg
-    >>> tg.{name}(tg.ones(2, 3)).shape
+    >>> tg.{draw}_like(tg.ones(2, 3)).shape
     Size([2, 3])
     """
     return like
 
 
-rand_like = _like(stream.rand, "rand_like", "Uniform numbers in [0, 1)")
-randn_like = _like(stream.randn, "randn_like", "Standard normal numbers")
+rand_like = _like("rand", "Uniform numbers in [0, 1)")
+randn_like = _like("randn", "Standard normal numbers")
 
 
 def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -158,25 +164,25 @@ def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, d
 
 def uniform_(self: Any, a: float = 0.0, b: float = 1.0, *, generator: Any = None) -> Any:
     """Filled with uniform numbers in [a, b)."""
-    return copy_(self, wrap(stream.uniform(self.array.shape, a, b, self.array.dtype, generator)))
+    return copy_(self, wrap(stream().uniform(self.array.shape, a, b, self.array.dtype, generator)))
 
 
 def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
     """Filled with normal numbers."""
-    return copy_(self, wrap(stream.normal(self.array.shape, mean, std, self.array.dtype, generator)))
+    return copy_(self, wrap(stream().normal(self.array.shape, mean, std, self.array.dtype, generator)))
 
 
 def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
     """Filled with ones with probability `p`, otherwise zeros."""
     chance = p.array if isinstance(p, Tensor) else p
-    return copy_(self, wrap(stream.bernoulli(chance, self.array.shape, self.array.dtype, generator)))
+    return copy_(self, wrap(stream().bernoulli(chance, self.array.shape, self.array.dtype, generator)))
 
 
 def random_(self: Any, low: int = 0, high: int | None = None, *, generator: Any = None) -> Any:
     """Filled with integers from `low` up to, not including, `high`; `random_(n)` means from 0 up to n."""
     if high is None:
         low, high = 0, low or _whole_range(self.array.dtype)
-    return copy_(self, wrap(stream.randint(low, high, self.array.shape, self.array.dtype, generator)))
+    return copy_(self, wrap(stream().randint(low, high, self.array.shape, self.array.dtype, generator)))
 
 
 def _whole_range(dtype: np.dtype[Any]) -> int:
@@ -186,7 +192,7 @@ def _whole_range(dtype: np.dtype[Any]) -> int:
 
 def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
     """Filled with exponential numbers of rate `lambd`."""
-    return copy_(self, wrap(stream.exponential(self.array.shape, lambd, self.array.dtype, generator)))
+    return copy_(self, wrap(stream().exponential(self.array.shape, lambd, self.array.dtype, generator)))
 
 
 for _method in (uniform_, normal_, bernoulli_, random_, exponential_, multinomial, bernoulli):

@@ -171,7 +171,7 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     low, high = -inf if min is None else min, inf if max is None else max
     if isinstance(low, Tensor) or isinstance(high, Tensor):
         return clip_tensors(x, low, high)
-    if x.dtype.kind in "iu":  # an open side must not turn integers into floats
+    if x.dtype.kind in "biu":  # an open side must not turn integers into floats
         x = x if min is None else maximum(x, min)
         return x if max is None else minimum(x, max)
     return clip_numbers(x, low, high)

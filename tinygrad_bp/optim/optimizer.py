@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core import Leaf, Tensor
 from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, ShapeError, StateDictError
-from ..memory import stamp
+from ..memory import stamp_all
 from ..mode import enable_grad
 from ..nn.state import zero_grad
 
@@ -127,8 +127,7 @@ class Optimizer:
         with np.errstate(all="ignore"):  # a warning made an error must not stop halfway; overflow shows in the loss
             for group, params in ready:
                 self.update(group, params)
-                for p in params:
-                    stamp(p.array, by, "optimizer.step")
+                stamp_all([p.array for p in params], by, "optimizer.step")
         return loss
 
     def _refuse(self, p: Any) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Tensor
+from ..errors import ArgumentError, DtypeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def assert_close(
       where (x differs): .x
     """
     if (rtol is None) != (atol is None):
-        raise ValueError("assert_close: pass both rtol and atol, or neither")
+        raise ArgumentError("assert_close: pass both rtol and atol, or neither")
     options = (rtol, atol, equal_nan, check_dtype)
     problem = _compare("values", actual, expected, options)
     if problem:
@@ -95,7 +96,7 @@ def _array(value: Any) -> tuple[np.ndarray, bool]:
         return value.array, True
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"assert_close: numbers are expected, got {type(value).__name__} ({array.dtype})")
+        raise DtypeError(f"assert_close: numbers are expected, got {type(value).__name__} ({array.dtype})")
     return array, isinstance(value, np.ndarray | np.generic)
 
 
@@ -163,8 +164,9 @@ def assert_gradcheck(fn: Any, inputs: Any, *, order: int = 1, **options: Any) ->
     >>> assert_gradcheck(tg.sigmoid, (tg.tensor([0.5, -1.0]),), order=2).passed
     True
     """
+    __tracebackhide__ = True  # pytest shows the test's own line, not this one
     if order not in (1, 2):
-        raise ValueError(f"assert_gradcheck: order is 1 or 2, not {order!r}")
+        raise ArgumentError(f"assert_gradcheck: order is 1 or 2, not {order!r}")
     from ..gradcheck import gradcheck, gradgradcheck
 
     report = _checked(gradcheck, fn, inputs, options)
@@ -172,13 +174,14 @@ def assert_gradcheck(fn: Any, inputs: Any, *, order: int = 1, **options: Any) ->
 
 
 def _checked(check: Any, fn: Any, inputs: Any, options: dict[str, Any]) -> Any:
+    __tracebackhide__ = True
     from ..gradcheck import GradcheckError
     from .reproduce import call_line
 
-    try:
-        return check(fn, inputs, **{**options, "raise_exception": True})
-    except GradcheckError as error:
-        line = call_line(check.__name__, fn, inputs, options)
-        if line:
-            error.args = (f"{error.args[0]}\n  the call: {line}",)
-        raise
+    report = check(fn, inputs, **{**options, "raise_exception": False})
+    if report:
+        return report
+    error, line = GradcheckError(report), call_line(check.__name__, fn, inputs, options)
+    if line:
+        error.args = (f"{error.args[0]}\n  the call: {line}",)
+    raise error

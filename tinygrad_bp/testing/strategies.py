@@ -7,6 +7,7 @@ shapes, permuted, reversed, strided and read-only memory, float32 beside float64
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis.extra.numpy import arrays as numpy_arrays
 
 from ..core import wrap
 from ..errors import ArgumentError
+from .specs import generic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,25 +49,17 @@ def layout(array: np.ndarray, kind: str) -> np.ndarray:
 def shapes(*, min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 4) -> Shapes:
     """Shapes, 0-d and empty ones included unless `min_dims` and `min_side` forbid them.
 
-    >>> shapes(min_dims=1, max_dims=1, min_side=2, max_side=2).example()
-    (2,)
+    >>> from hypothesis import find
+    >>> find(shapes(), lambda shape: len(shape) == 2)
+    (0, 0)
     """
     return array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
-
-
-def generic(shape: tuple[int, ...], seed: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
-    """float64 values between `low` and `high`: evenly spread and shuffled, so that no two are close and none is 0."""
-    rng = np.random.default_rng(seed)
-    count = int(np.prod(shape))
-    steps = (rng.permutation(count) + rng.uniform(0.25, 0.75, count)) / max(count, 1)
-    values = low + (high - low) * steps
-    near = np.abs(values) < 0.1 * (high - low) / max(count, 4)
-    return np.asarray(np.where(near, values + 0.2 * (high - low) / max(count, 4), values).reshape(shape))
 
 
 @st.composite
 def arrays(
     draw: st.DrawFn,
+    /,
     shape: Shape = None,
     dtype: Any = None,
     *,
@@ -86,7 +80,7 @@ def arrays(
     if elements is not None:
         array = draw(numpy_arrays(kind, size, elements=elements))
     else:
-        array = generic(size, draw(st.integers(0, 2**32 - 1)), low, high).astype(kind)
+        array = generic(size, np.random.default_rng(draw(st.integers(0, 2**32 - 1))), low, high).astype(kind)
     return layout(array, draw(st.sampled_from(tuple(layouts))))
 
 
@@ -102,7 +96,8 @@ def tensors(
 ) -> st.SearchStrategy[Any]:
     """Leaf tensors over the arrays that `arrays` draws.
 
-    >>> tensors((2, 3), "float64").example().shape
+    >>> from hypothesis import find
+    >>> find(tensors((2, 3), "float64"), lambda t: True).shape
     Size([2, 3])
     """
     drawn = arrays(shape, dtype, elements=elements, low=low, high=high, layouts=layouts)
@@ -117,12 +112,13 @@ def as_leaf(array: np.ndarray, requires_grad: bool = True) -> Any:
 
 @st.composite
 def broadcastable(
-    draw: st.DrawFn, count: int = 2, dtype: Any = None, *, min_side: int = 0, max_dims: int = 3, **options: Any
+    draw: st.DrawFn, /, count: int = 2, dtype: Any = None, *, min_side: int = 0, max_dims: int = 3, **options: Any
 ) -> tuple[Any, ...]:
     """`count` tensors of one dtype whose shapes broadcast together; `options` are those of `tensors`.
 
-    >>> a, b = broadcastable(2, "float64", min_side=1).example()
-    >>> (a + b).shape == np.broadcast_shapes(a.shape, b.shape)
+    >>> from hypothesis import find
+    >>> a, b = find(broadcastable(2, "float64", min_side=1), lambda pair: pair[0].ndim > pair[1].ndim)
+    >>> (a + b).shape == a.shape
     True
     """
     sizes = draw(mutually_broadcastable_shapes(num_shapes=count, min_side=min_side, max_side=3, max_dims=max_dims))
@@ -132,7 +128,7 @@ def broadcastable(
 
 @st.composite
 def modules(
-    draw: st.DrawFn, in_features: int | None = None, out_features: int | None = None, *, max_layers: int = 3
+    draw: st.DrawFn, /, in_features: int | None = None, out_features: int | None = None, *, max_layers: int = 3
 ) -> Any:
     """Small networks from (…, in_features) to (…, out_features), `net[0].in_features` where not given.
 
@@ -140,7 +136,8 @@ def modules(
     softmax and dropout between; its first weights come from a seed that Hypothesis draws, and the random stream of
     the caller is left where it was.
 
-    >>> net = modules(in_features=3, out_features=2).example()
+    >>> from hypothesis import find
+    >>> net = find(modules(in_features=3, out_features=2), lambda net: len(net) > 1)
     >>> net(wrap(np.ones((5, 3), np.float32))).shape
     Size([5, 2])
     """
@@ -152,7 +149,7 @@ def modules(
     random.manual_seed(draw(st.integers(0, 2**32 - 1)))
     try:
         layers: list[Any] = [nn.Linear(sizes[0], sizes[1], bias=draw(st.booleans()))]
-        for size, following in zip(sizes[1:], sizes[2:], strict=False):
+        for size, following in pairwise(sizes[1:]):
             layers.append(draw(st.sampled_from(_BETWEEN))(nn))
             layer = nn.Linear(size, following, bias=draw(st.booleans()))
             layers.append(nn.Sequential(layer) if draw(st.booleans()) else layer)

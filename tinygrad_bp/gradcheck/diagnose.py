@@ -1,0 +1,367 @@
+"""Why a gradient is wrong: the usual mistakes, recognised by how the analytic numbers differ from the numeric ones.
+
+After reading you know the one method used: each mistake predicts the wrong Jacobian from the right one (twice it,
+its transpose, only its diagonal, …), and the mistake whose prediction comes true everywhere is named. Where none
+does, the wrong entries are looked at by place and by value. `diagnose` asks in that order, most telling first. Read
+`structure.py` for the predictions, `factors.py` for the fitted factors, `patterns.py` for the words.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .factors import constant_factor, elementwise_factor, missing_term, name_variables, wrong_point
+from .patterns import close, constant_of, place, show, value_region
+from .structure import Case, coupled_axes, predictions
+
+Array = Any
+MOST = 2  # sentences that say the same thing in other words help nobody
+
+
+class Evidence:
+    """What is known about one output and one input (or parameter) whose gradient is wrong.
+
+    `jac_analytic`, `jac_numeric`: (entries of the output, entries of the input), NaN where set aside, or None.
+    `cotangent`: a random one, shaped like the output; `vjp_analytic`, `vjp_numeric`: what belongs to it, shaped like
+    the input; `vjp_ones_analytic`: what backward returns for ones. `inputs` and `index`: all inputs, and which one it
+    is (None for a parameter, whose value then goes into `value`). `output`: the function's value. `others`: name →
+    (vjp_analytic, vjp_numeric) of the other inputs, to find exchanged gradients; `other_outputs`: name → jac_numeric
+    of the other outputs. `error_bar`: how far off the numeric values may be.
+
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> diagnose(Evidence(jac_analytic=np.diag(4 * x), jac_numeric=np.diag(2 * x), inputs=[x], index=0, output=x * x))
+    ['constant factor 2: your gradient is 2 times the right one everywhere (analytic / numeric = 2)']
+    """
+
+    def __init__(
+        self,
+        *,
+        jac_analytic: Array = None,
+        jac_numeric: Array = None,
+        cotangent: Array = None,
+        vjp_analytic: Array = None,
+        vjp_numeric: Array = None,
+        vjp_ones_analytic: Array = None,
+        inputs: Sequence[Array] = (),
+        index: int | None = 0,
+        value: Array = None,
+        output: Array = None,
+        others: dict[str, tuple[Array, Array]] | None = None,
+        other_outputs: dict[str, Array] | None = None,
+        names: Sequence[str] | None = None,
+        second_order: bool = False,
+        error_bar: Array = 0.0,
+    ) -> None:
+        self.jac_analytic, self.jac_numeric = _float(jac_analytic), _float(jac_numeric)
+        self.cotangent, self.vjp_ones_analytic = _float(cotangent), _float(vjp_ones_analytic)
+        self.vjp_analytic, self.vjp_numeric = _float(vjp_analytic), _float(vjp_numeric)
+        self.inputs = [_float(x) for x in inputs]
+        self.index, self.output = index, _float(output)
+        self.value = _float(value) if index is None else self.inputs[index] if inputs else None
+        self.others, self.other_outputs = others or {}, other_outputs or {}
+        self.names, self.second_order = names, second_order
+        self.error_bar = float(np.nanmax(error_bar, initial=0.0)) if error_bar is not None else 0.0
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """The shape of the input that is looked at."""
+        known = self.value if self.value is not None else self.vjp_numeric
+        return tuple(known.shape) if known is not None else (self.jac_numeric.shape[1],)
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """The shape of the output."""
+        known = self.output if self.output is not None else self.cotangent
+        if known is not None:
+            return tuple(known.shape)
+        return (self.jac_numeric.shape[0],) if self.jac_numeric is not None else ()
+
+
+def _float(x: Array) -> Array:
+    if x is None:
+        return None
+    x = np.asarray(x)
+    return x.astype(np.float64) if x.dtype.kind in "biuf" else np.full(x.shape, np.nan)
+
+
+def diagnose(evidence: Evidence) -> list[str]:
+    """The likely causes, most telling first, one sentence each; empty if the numbers agree or are not known.
+
+    A pure function of the evidence; it never raises for odd numbers (NaN, infinities, empty arrays).
+    """
+    with np.errstate(all="ignore"):
+        found = list(itertools.islice(_sentences(evidence), MOST))
+    if found and evidence.second_order:
+        start = "the second order is wrong while the first is right: "
+        return [start + found[0], *found[1:]]
+    return found
+
+
+def _sentences(evidence: Evidence) -> Iterator[str]:
+    """The first family of mistakes that has something to say; within it, what it says."""
+    families: tuple[Callable[[Evidence], Iterator[str]], ...] = (
+        _wrong_shape, _not_finite, _not_linear, _all_zero, _whole, _partly, _laws_broken, _last_resort,
+    )  # fmt: skip
+    for family in families:
+        said = False
+        for sentence in family(evidence):
+            said = True
+            yield sentence
+        if said:
+            return
+
+
+def case_of(evidence: Evidence) -> Case | None:
+    """The pair of matrices to compare: whole Jacobians if known, else the one row of a random cotangent."""
+    shapes = evidence.out_shape, evidence.in_shape
+    case = None
+    if evidence.jac_analytic is not None and evidence.jac_numeric is not None:
+        case = Case(evidence.jac_analytic, evidence.jac_numeric, *shapes, full=True, atol=evidence.error_bar)
+    elif evidence.vjp_analytic is not None and evidence.vjp_numeric is not None:
+        if evidence.vjp_analytic.shape != evidence.vjp_numeric.shape:
+            return None
+        rows = evidence.vjp_analytic.reshape(1, -1), evidence.vjp_numeric.reshape(1, -1)
+        case = Case(*rows, *shapes, full=False, atol=evidence.error_bar)
+    if case is None or case.numeric.size == 0 or case.analytic.shape != case.numeric.shape:
+        return None
+    case.variables = name_variables(evidence, case)
+    return case
+
+
+# ---- mistakes that show before any entry is compared -----------------------------------------------------------------
+
+
+def _wrong_shape(evidence: Evidence) -> Iterator[str]:
+    a, n, shape = evidence.vjp_analytic, evidence.vjp_numeric, evidence.in_shape
+    if a is None or a.shape == shape:
+        return
+    start = f"your gradient has shape {a.shape}, its input {shape}: "
+    atol = evidence.error_bar + 1e-7 * float(np.nanmax(np.abs(n), initial=0.0)) if n is not None else 0.0
+    agrees = "; summed, it agrees" if n is not None and _same(_sum_to(a, shape), n, atol) else ""
+    if a.shape[::-1] == shape:
+        yield start + "transposed" + ("; its transpose agrees" if n is not None and _same(a.T, n, atol) else "")
+    elif _sum_to(a, shape) is not None:
+        lead, tail = a.ndim - len(shape), a.shape[a.ndim - len(shape) :]
+        axes = (*range(lead), *(lead + k for k, (p, q) in enumerate(zip(tail, shape, strict=True)) if p != q))
+        yield start + f"not summed over the broadcast axes {axes}" + agrees
+    elif a.size == int(np.prod(shape)):
+        agrees = "; reshaped, it agrees" if n is not None and _same(a.reshape(shape), n, atol) else ""
+        yield start + "not reshaped back to its input's shape" + agrees
+    elif a.size < int(np.prod(shape)):
+        yield start + "summed over an axis that is not a broadcast axis, so that entries are lost"
+    else:
+        yield start + "a gradient has the shape of its input, whatever the output's is"
+
+
+def _sum_to(a: Array, shape: tuple[int, ...]) -> Array | None:
+    lead = a.ndim - len(shape)
+    if lead < 0 or any(q not in (1, p) for p, q in zip(a.shape[lead:], shape, strict=True)):
+        return None
+    axes = tuple(k for k, (p, q) in enumerate(zip(a.shape[lead:], shape, strict=True)) if p != q)
+    return a.sum(axis=tuple(range(lead))).sum(axis=axes, keepdims=True)
+
+
+def _same(a: Array | None, b: Array, atol: float) -> bool:
+    return a is not None and a.shape == b.shape and bool(close(a, b, atol).all())
+
+
+def _not_finite(evidence: Evidence) -> Iterator[str]:
+    a = evidence.jac_analytic if evidence.jac_analytic is not None else evidence.vjp_analytic
+    n = evidence.jac_numeric if evidence.jac_numeric is not None else evidence.vjp_numeric
+    if a is None or n is None or a.shape != n.shape:
+        return
+    bad = ~np.isfinite(a) & np.isfinite(n)
+    if not bad.any():
+        return
+    columns = bad.reshape(-1, int(np.prod(evidence.in_shape))).any(axis=0)
+    where = tuple(map(int, np.argwhere(columns.reshape(evidence.in_shape))[0])) if evidence.in_shape else ()
+    what = "NaN (0/0, inf·0 or log of a negative)" if np.isnan(a[bad]).any() else "infinite (a division by zero)"
+    x = evidence.value
+    at = f", where the input is {show(float(x[where]))}" if x is not None and x.shape == evidence.in_shape else ""
+    yield f"your gradient is {what} at {int(columns.sum())} of {columns.size} entries, first at {where}{at}; the right one is finite"
+
+
+def _not_linear(evidence: Evidence) -> Iterator[str]:
+    """A backward is a linear map of the incoming gradient; here it is not."""
+    a, n, g = evidence.vjp_analytic, evidence.vjp_numeric, evidence.cotangent
+    if a is None or n is None or g is None or g.size == 0 or a.shape != n.shape:
+        return
+    atol = 3 * (evidence.error_bar + 1e-7 * float(np.nanmax(np.abs(n), initial=0.0)))
+    if _same(a, n, atol) or not np.any(np.abs(a) > atol):
+        return
+    ones = evidence.vjp_ones_analytic
+    if ones is not None and _same(a, ones, atol) and not _same(g, np.ones_like(g), 1e-9):
+        yield (
+            "forgot to multiply by the incoming gradient: your backward returns the same numbers whatever gradient "
+            "comes in, so it is right only where that gradient is 1"
+        )
+        return
+    jac, right = evidence.jac_analytic, evidence.jac_numeric
+    if jac is None or right is None or np.isnan(jac).any() or jac.shape[0] != g.size:
+        return
+    if close(g.reshape(-1) @ jac, a.reshape(-1), atol * max(1.0, float(np.abs(g).sum()))).all():
+        return
+    yield from _what_became_of_g(evidence, atol)
+
+
+def _what_became_of_g(evidence: Evidence, atol: float) -> Iterator[str]:
+    a, g = evidence.vjp_analytic.reshape(-1), evidence.cotangent
+    right, jac = evidence.jac_numeric, evidence.jac_analytic
+    made: dict[str, Array] = {
+        "abs(g)": np.abs(g), "g**2": g * g, "sign(g)": np.sign(g), "max(g, 0)": np.maximum(g, 0), "-abs(g)": -np.abs(g),
+        "clip(g, -1, 1)": np.clip(g, -1, 1), "clip(g, 0, 1)": np.clip(g, 0, 1), "g/norm(g)": g / np.linalg.norm(g),
+        "g/max(abs(g))": g / np.max(np.abs(g)), "g.mean()": np.full_like(g, g.mean()), "tanh(g)": np.tanh(g),
+        "1": np.ones_like(g), "clip(g, -0.5, 0.5)": np.clip(g, -0.5, 0.5), "clip(g, -0.1, 0.1)": np.clip(g, -0.1, 0.1),
+        "g**3": g**3, "round(g)": np.round(g), "g + 1": g + 1, "1/g": 1 / g,
+    }  # fmt: skip
+    for text, h in made.items():
+        if not np.isnan(right).any() and close(h.reshape(-1) @ right, a, atol * g.size).all():
+            yield f"the incoming gradient g is not used as it comes: `{text}` stands where `g` belongs"
+            return
+    extra = jac - right
+    if not close(extra, extra[:1], atol).all():
+        yield "not linear in the incoming gradient: a backward may multiply it, add it up and move it, nothing else"
+        return
+    x, d = evidence.value, np.nan_to_num(extra[0])
+    c = constant_of(d / x.reshape(-1)) if x is not None and x.size == d.size else None
+    what = f"{show(c)} times the input itself (weight decay does not belong in a backward)" if c else "a fixed array"
+    yield f"forgot to multiply one term by the incoming gradient: {what} is added whatever gradient comes in"
+
+
+# ---- mistakes that explain every entry -------------------------------------------------------------------------------
+
+
+def _all_zero(evidence: Evidence) -> Iterator[str]:
+    case = case_of(evidence)
+    if case is None or not case.bad.any():
+        return
+    if case.zero_a[case.live].all() and evidence.second_order:
+        yield (
+            "your backward's result does not depend on this input as far as the graph knows: it was computed on "
+            "detached values or plain arrays, so what depends on them counts as constant (every entry is 0)"
+        )
+    elif case.zero_a[case.live].all():
+        yield (
+            "frozen: your gradient is 0 at every entry while the right one is not: the input is detached, "
+            "overwritten, or its gradient is not returned"
+        )
+    elif case.zero_n[case.live].all():
+        yield (
+            "the right gradient is 0 everywhere and yours is not: the function is flat here (a rounding, a sign, a "
+            "comparison, a detached input), or yours belongs to another function"
+        )
+
+
+def _whole(evidence: Evidence) -> Iterator[str]:
+    case = case_of(evidence)
+    if case is None or not case.bad.any():
+        return
+    for rule in (constant_factor, wrong_point, elementwise_factor):
+        sentence = rule(case)
+        if sentence:
+            yield sentence
+            return
+    exchanged = _exchanged_inputs(evidence, case)
+    if exchanged:
+        yield exchanged
+        return
+    kept = _contributions_lost(case)
+    if kept:
+        yield kept
+        return
+    for sentence, value in predictions(case):
+        if case.explains(value):
+            yield sentence
+            return
+    if not case.good.any():
+        for sentence in (_one_number(case), missing_term(case)):
+            if sentence:
+                yield sentence
+                return
+
+
+def _exchanged_inputs(evidence: Evidence, case: Case) -> str | None:
+    a, n = evidence.vjp_analytic, evidence.vjp_numeric
+    for name, (their_a, their_n) in evidence.others.items() if a is not None and n is not None else ():
+        theirs, shape = _float(their_n), np.shape(their_n)
+        if shape != a.shape or not theirs.size or not _same(a, theirs, 3 * case.atol):
+            continue
+        if _same(_float(their_a), n, 3 * case.atol):
+            return f"swapped with {name}: you return its gradient here and this one there; keep the order of forward's inputs"
+        return f"swapped: this is the gradient of {name}, returned here as well"
+    for name, jac in evidence.other_outputs.items():
+        if np.shape(jac) == case.analytic.shape and case.full and case.explains(_float(jac)):
+            return f"swapped outputs: the incoming gradient of this output is used as if it were that of {name}"
+    return None
+
+
+def _one_number(case: Case) -> str | None:
+    for row_a, row_n in zip(case.analytic, case.numeric, strict=True):
+        if row_a.size < 2 or constant_of(row_a) is None or constant_of(row_n) is not None:
+            return None
+    row, shape = case.analytic[0], case.in_shape
+    text = f"every entry of your gradient is the same number ({show(row[0])}) while the right ones differ: "
+    text += "a dot product (or a total) where the outer product belongs"
+    if len(shape) == 2:
+        trace = float(np.trace(case.numeric[0].reshape(shape)))
+        text += f"; it is the sum of the diagonal of the right one, {show(trace)}" if close(row[0], trace).all() else ""
+    return text
+
+
+def _contributions_lost(case: Case) -> str | None:
+    """Entries are either right or 0: which contributions are missing tells what happened to them."""
+    lost = case.bad & case.zero_a
+    if not case.good.any() or (case.bad & ~lost).any():
+        return None
+    if not case.full:
+        return _frozen(case)
+    fan_out, kept = case.live.sum(axis=0), case.good.sum(axis=0)
+    shared = fan_out > 1
+    n = case.shape[1]
+    if case.out_shape == case.in_shape and not lost[np.eye(n, dtype=bool)].any():
+        if not case.good[~np.eye(n, dtype=bool)].any():
+            return (
+                "only the diagonal of the Jacobian is there, the cross terms are missing: each output depends on the "
+                f"other entries too (axes {_axes(coupled_axes(case.numeric, case.in_shape, case.atol))})"
+            )
+    if shared.any() and (kept[fan_out > 0] == 1).all():
+        last = all(case.good[np.flatnonzero(case.live[:, j])[-1], j] for j in np.flatnonzero(shared))
+        first = all(case.good[np.flatnonzero(case.live[:, j])[0], j] for j in np.flatnonzero(shared))
+        which = "last write wins" if last else "only the first counts" if first else "only one counts"
+        return (
+            f"{which}: an entry feeds up to {int(fan_out.max())} outputs and only one of these contributions arrives; "
+            "contributions add up (`+=`, `np.add.at`, a sum over the broadcast axis)"
+        )
+    return _frozen(case) or _rows_lost(case)
+
+
+def _axes(axes: set[int]) -> str:
+    return ", ".join(map(str, sorted(axes))) or "none"
+
+
+def _frozen(case: Case) -> str | None:
+    bad, good = case.bad.any(axis=0), case.good.any(axis=0)
+    if (bad & good).any():
+        return None
+    where = place(bad, good, case.in_shape, "the input")
+    by_value = value_region(case.bad, case.good, case.variables)
+    if by_value and not (where and "one entry" in where):
+        where = f"only where {by_value}" + (f" ({where})" if where else "")
+    rest = "; elsewhere it is right"
+    count = f"{int(bad.sum())} of {int((bad | good).sum())} entries"
+    return f"frozen: your gradient is 0 {where or 'at some entries'} ({count}), the right one is not{rest}"
+
+
+def _rows_lost(case: Case) -> str | None:
+    bad, good = case.bad.any(axis=1), case.good.any(axis=1)
+    if (bad & good).any():
+        return (
+            f"contributions are missing: {int(case.bad.sum())} of {int(case.live.sum())} entries of the Jacobian are 0 "
+            "that should not be; where an input is used several times its contributions add up"
+        )
+    where = place(bad, good, case.out_shape, "the output") or "at some places of the output"
+    return f"the incoming gradient is ignored {where}: what comes from there is not added"
