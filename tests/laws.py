@@ -60,12 +60,14 @@ def settings_of(draw: Any, op: Op, case: Any, shapes: Any = None) -> tuple[Seque
     if isinstance(case, Case):
         return case.shapes, dict(case.kwargs)
     if op.word != "reduction" and len(op.inputs) > 1 and shapes is None:
-        return draw(mutually_broadcastable_shapes(num_shapes=len(op.inputs), max_dims=3, max_side=3)).input_shapes, dict(case)
+        return draw(mutually_broadcastable_shapes(num_shapes=len(op.inputs), max_dims=3,
+            max_side=3)).input_shapes, dict(case)
     shape = draw(array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3) if shapes is None else shapes)
     if op.word != "reduction":
         return [shape] * len(op.inputs), dict(case)
     one = st.integers(-len(shape), len(shape) - 1) if shape else st.none()
-    several = st.permutations(range(len(shape))).flatmap(lambda p: st.integers(1, max(len(p), 1)).map(lambda n: tuple(p[:n])))
+    several = st.permutations(range(len(shape))).flatmap(lambda p: st.integers(1,
+        max(len(p), 1)).map(lambda n: tuple(p[:n])))
     axis = draw(st.none() | one | several)
     return [shape], {"axis": axis, "keepdims": draw(st.booleans()), **case}
 
@@ -188,7 +190,8 @@ def numpy_functions(op: Op) -> list[Any]:
 
 
 def close(ours: Any, reference: Any, rtol: float = 1e-12, atol: float | None = None, what: str = "") -> None:
-    np.testing.assert_allclose(ours, reference, rtol=rtol, atol=rtol if atol is None else atol, err_msg=what, strict=True)
+    np.testing.assert_allclose(ours, reference, rtol=rtol, atol=rtol if atol is None else atol, err_msg=what,
+        strict=True)
 
 
 # ------------------------------------------------------------------------------------------------------- the laws
@@ -384,7 +387,8 @@ def forward_and_reverse_are_adjoint(op: Op, d: Draw) -> bool:
         return False
     ws, others, ts = d.cotangents(ys), d.cotangents(ys, salt=4), d.cotangents(xs, salt=5)
     duals = leaves([np.zeros(y.shape) for y in ys])
-    pulled = [(g, wrap(t)) for g, t in zip(pull(ys, xs, duals, create_graph=True), ts, strict=True) if g.requires_grad]
+    pulled = [(g, wrap(t)) for g,
+        t in zip(pull(ys, xs, duals, create_graph=True), ts, strict=True) if g.requires_grad]
     if not pulled:
         return False
     gs, tangents = zip(*pulled, strict=True)

@@ -61,6 +61,7 @@ def numeric_gradient(phi: Callable[..., float], arrays: Sequence[Array], k: int)
     return gradient, smooth
 
 
-def directional(phi: Callable[..., float], arrays: Sequence[Array], directions: Sequence[Array]) -> tuple[float, bool]:
+def directional(phi: Callable[..., float], arrays: Sequence[Array], directions: Sequence[Array]) -> tuple[float,
+    bool]:
     """(the derivative of φ at the arrays along the directions, whether there is a kink)."""
     return slope(lambda s: phi(*[x + s * v for x, v in zip(arrays, directions, strict=True)]))

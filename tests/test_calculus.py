@@ -86,7 +86,8 @@ def test_values_and_slopes_to_the_last_digits(name: str) -> None:
         ("x.relu()", [0, 0, BIG], [0, 0, 1]),
         ("x.atan()", [-math.pi / 2 + 1e-4, 0, math.pi / 2 - 1e-4], [1e-8, 1, 1e-8]),
         ("x.erf()", [-1, 0, 1], [0, 2 / math.sqrt(math.pi), 0]),
-        ("F.binary_cross_entropy_with_logits(x, tg.tensor([1.0, 0.0, 0.0]).to(x.dtype), reduction='sum')", 2 * BIG + math.log(2), [-1, 0.5, 1]),
+        ("F.binary_cross_entropy_with_logits(x, tg.tensor([1.0, 0.0, 0.0]).to(x.dtype), reduction='sum')",
+        2 * BIG + math.log(2), [-1, 0.5, 1]),
         ("F.cross_entropy(x, tg.tensor(0))", 2 * BIG, [-1, 0, 1]),
         ("F.softmin(x, 0)", [1, 0, 0], [0, 0, 0]),
     ],
@@ -105,7 +106,8 @@ def test_at_ten_thousand_and_at_zero(program: str, value: Any, gradient: list[fl
     assert x.grad.dtype == dtype
 
 
-@pytest.mark.parametrize("program", ["x.sigmoid()", "x.softmax(0)", "x.log_softmax(0)", "x.logsumexp(0)", "x.tanh()", "tg.nn.functional.softplus(x)"])
+@pytest.mark.parametrize("program",
+    ["x.sigmoid()", "x.softmax(0)", "x.log_softmax(0)", "x.logsumexp(0)", "x.tanh()", "tg.nn.functional.softplus(x)"])
 def test_second_derivatives_at_the_extremes_are_finite_and_silent(program: str) -> None:
     x = tg.tensor([-BIG, 0.0, BIG], dtype=tg.float64, requires_grad=True)
     (g,) = tg.autograd.grad(eval(program, {"x": x, "tg": tg}).sum(), x, create_graph=True)
@@ -114,7 +116,9 @@ def test_second_derivatives_at_the_extremes_are_finite_and_silent(program: str) 
         assert np.isfinite(h.array).all()
 
 
-@pytest.mark.parametrize("program", ["x.norm()", "x.norm(dim=0)", "x.norm(3)", "x.norm(1)", "x.norm(p=2, dim=-1, keepdim=True)", "x.std()", "x.norm(p=float('inf'))"])
+@pytest.mark.parametrize("program",
+    ["x.norm()", "x.norm(dim=0)", "x.norm(3)", "x.norm(1)", "x.norm(p=2, dim=-1, keepdim=True)", "x.std()",
+        "x.norm(p=float('inf'))"])
 def test_the_gradient_of_a_norm_at_0_is_0(program: str) -> None:
     x = tg.zeros(3, dtype=tg.float64, requires_grad=True)
     y = eval(program, {"x": x})
@@ -140,8 +144,10 @@ def test_slopes_at_the_kinks() -> None:
     """PyTorch's choices: 0 for relu, abs and sign; half each for a tie of maximum; the bound of clamp passes."""
     x = tg.tensor(0.0, requires_grad=True)
     for f, slope in (
-        (lambda t: t.relu(), 0), (lambda t: t.abs(), 0), (lambda t: t.sign(), 0), (lambda t: tg.maximum(t, 0.0 * t.detach()), 0.5),
-        (lambda t: t.clamp(0, 1), 1), (lambda t: t.clamp(-1, 0), 1), (lambda t: t.clamp(min=0), 1), (lambda t: tg.nn.functional.leaky_relu(t, 0.25), 0.25),
+        (lambda t: t.relu(), 0), (lambda t: t.abs(), 0), (lambda t: t.sign(), 0),
+        (lambda t: tg.maximum(t, 0.0 * t.detach()), 0.5),
+        (lambda t: t.clamp(0, 1), 1), (lambda t: t.clamp(-1, 0), 1), (lambda t: t.clamp(min=0), 1),
+        (lambda t: tg.nn.functional.leaky_relu(t, 0.25), 0.25),
         (lambda t: t**0, 0), (lambda t: t**1, 1), (lambda t: t**2, 0), (lambda t: t**3, 0),
     ):  # fmt: skip
         assert tg.autograd.grad(f(x), x)[0].item() == slope

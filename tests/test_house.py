@@ -91,7 +91,8 @@ def test_every_module_has_a_room_and_imports_only_downwards(name: str) -> None:
 
 
 def test_no_two_files_of_one_room_import_each_other() -> None:
-    graph = {name: {other for other, inside in imports(name) if not inside and other in MODULES and MODULES[other].name != "__init__.py"}
+    graph = {name: {other for other,
+        inside in imports(name) if not inside and other in MODULES and MODULES[other].name != "__init__.py"}
              for name in MODULES}  # fmt: skip
     done: set[str] = set()
 
@@ -110,11 +111,13 @@ def test_no_two_files_of_one_room_import_each_other() -> None:
 def test_numpy_is_the_only_library(name: str) -> None:
     """Optional help (a progress bar, a plot) may be looked for inside a function, never at import."""
     for node, inside in statements(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-        if inside or not isinstance(node, ast.Import | ast.ImportFrom) or (isinstance(node, ast.ImportFrom) and node.level):
+        if inside or not isinstance(node,
+            ast.Import | ast.ImportFrom) or (isinstance(node, ast.ImportFrom) and node.level):
             continue
         for full in [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]:
             top = full.split(".")[0]
-            assert top == "numpy" or top in sys.stdlib_module_names or (name, top) in ASKED_FOR, f"{name} imports {full}"
+            assert top == "numpy" or top in sys.stdlib_module_names or (name,
+                top) in ASKED_FOR, f"{name} imports {full}"
 
 
 def test_core_imports_numpy_alone() -> None:
@@ -138,11 +141,13 @@ def test_files_and_functions_fit_a_screen(name: str) -> None:
 
 SPACES = {"np", "dialect", "math"}
 ON_VALUES = {"shape", "dtype", "ndim", "mT", "astype", "reshape"}  # these mean the same on arrays and on Tensors
-BANNED = {"isinstance", "type", "hasattr", "float", "Tensor", "wrap", "ndarray", "array", "float64", "float32", "empty", "zeros", "ones"}
+BANNED = {"isinstance", "type", "hasattr", "float", "Tensor", "wrap", "ndarray", "array", "float64", "float32",
+    "empty", "zeros", "ones"}
 
 
 def instructions(code: CodeType) -> list[dis.Instruction]:
-    return [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "RESUME", "NOP", "PUSH_NULL", "PRECALL", "EXTENDED_ARG")]
+    return [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "RESUME", "NOP", "PUSH_NULL",
+        "PRECALL", "EXTENDED_ARG")]
 
 
 def faults(rule: Callable[..., Any]) -> list[str]:
@@ -152,7 +157,8 @@ def faults(rule: Callable[..., Any]) -> list[str]:
         code = codes.pop()
         codes += [c for c in code.co_consts if isinstance(c, CodeType)]
         steps = instructions(code)
-        for before, step, after, last in zip([None, *steps], steps, [*steps[1:], None], [*steps[2:], None, None], strict=False):
+        for before, step, after, last in zip([None, *steps], steps, [*steps[1:], None], [*steps[2:], None, None],
+            strict=False):
             if step.opname.startswith(("LOAD_ATTR", "LOAD_METHOD")):
                 space = before is not None and before.opname.startswith("LOAD_GLOBAL") and before.argval in SPACES
                 if not space and step.argval not in ON_VALUES:

@@ -29,7 +29,8 @@ def execute(module: Any, program: str) -> dict[str, Any]:
     """Everything named in the program, its gradients as `grad of x`; leaves x (2, 3), w (3,), s (); y = 1 · x, c constant."""
     from_numpy = module.from_numpy
     scope: dict[str, Any] = {name: from_numpy(value.copy()).requires_grad_() for name, value in LEAVES.items()}
-    scope |= {"T": module, "np": np, "y": scope["x"] * 1.0, "c": from_numpy(np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]))}
+    scope |= {"T": module, "np": np, "y": scope["x"] * 1.0,
+        "c": from_numpy(np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]))}
     exec(program, scope)
     found = {}
     for name, value in scope.items():
@@ -74,11 +75,15 @@ def test_unary_forms_of_positive_numbers(name: str) -> None:
     "call",
     [
         "add_(w)", "add_(2)", "add_(w, alpha=0.5)", "sub_(w)", "sub_(w, alpha=2)", "mul_(w)", "mul_(s)", "div_(w)",
-        "div_(w, rounding_mode='floor')", "pow_(2)", "pow_(3)", "clamp_(-1, 2)", "clamp_(min=0)", "clamp_(max=w)", "clip_(-1, 1)",
-        "lerp_(c, 0.3)", "addcmul_(c, w)", "addcmul_(c, w, value=2)", "addcdiv_(w, c + 1)", "masked_fill_(c > 2, 7.0)",
-        "masked_fill_(c > 2, s)", "tril_()", "triu_(1)", "cumsum_(1)", "copy_(w)", "copy_(c)", "fill_(s)", "fill_(2)", "zero_()",
+        "div_(w, rounding_mode='floor')", "pow_(2)", "pow_(3)", "clamp_(-1, 2)", "clamp_(min=0)", "clamp_(max=w)",
+        "clip_(-1, 1)",
+        "lerp_(c, 0.3)", "addcmul_(c, w)", "addcmul_(c, w, value=2)", "addcdiv_(w, c + 1)",
+        "masked_fill_(c > 2, 7.0)",
+        "masked_fill_(c > 2, s)", "tril_()", "triu_(1)", "cumsum_(1)", "copy_(w)", "copy_(c)", "fill_(s)",
+        "fill_(2)", "zero_()",
         "scatter_add_(1, T.tensor([[0, 0], [2, 1]]), c)", "scatter_(1, T.tensor([[0, 2], [2, 1]]), c)",
-        "remainder_(2)", "multiply_(w)", "subtract_(w)", "negative_()", "addmm_(c, T.ones(3, 3, dtype=T.float64))", "atan2_(c + 1)",
+        "remainder_(2)", "multiply_(w)", "subtract_(w)", "negative_()", "addmm_(c, T.ones(3, 3, dtype=T.float64))",
+        "atan2_(c + 1)",
         "sign_()", "mul_(2).add_(w)", "requires_grad_()",
     ],
 )  # fmt: skip
@@ -105,8 +110,10 @@ def test_augmented_assignment_of_constants(operator: str) -> None:
     "key",
     [
         "0", "-1", "0, 1", "slice(None)", "...", ":, 0", "0, :2", "..., -1", ":, ::2", "1:", "None, 0", "0:0",
-        "T.tensor([0, 1])", "[0, 1]", "T.tensor([1, 0]), T.tensor([2, 0])", "[0, 1], [1, 2]", ":, T.tensor([2, 0])", ":, [0]",
-        "c > 2", "T.tensor([True, False])", ":, T.tensor([True, False, True])", "T.tensor([[0], [1]]), T.tensor([0, 2])",
+        "T.tensor([0, 1])", "[0, 1]", "T.tensor([1, 0]), T.tensor([2, 0])", "[0, 1], [1, 2]", ":, T.tensor([2, 0])",
+        ":, [0]",
+        "c > 2", "T.tensor([True, False])", ":, T.tensor([True, False, True])",
+        "T.tensor([[0], [1]]), T.tensor([0, 2])",
         "T.tensor(1)", "np.array([1])", "c.bool()", "(c > 2) & (c < 5)",
     ],
 )  # fmt: skip
@@ -229,9 +236,11 @@ REFUSED = [
     ("z = (y * w).sum()\nwith T.no_grad(): w[0] = 1\nz.backward()", "mul"),
     ("z = y / w; w.detach().fill_(3); z.sum().backward()", "div"),
     # a leaf
-    ("x += 1", "leaf"), ("x[0] = 1", "leaf"), ("x.zero_()", "leaf"), ("x.copy_(c)", "leaf"), ("x.exp_()", "leaf"), ("w *= s", "leaf"),
+    ("x += 1", "leaf"), ("x[0] = 1", "leaf"), ("x.zero_()", "leaf"), ("x.copy_(c)", "leaf"), ("x.exp_()", "leaf"),
+    ("w *= s", "leaf"),
     # shapes and dtypes
-    ("u = w * 1; u += c", r"\(2, 3\)"), ("y[0] = c", None), ("w.copy_(c)", None), ("i = T.arange(3); i += 0.5", "int64"), ("i = T.arange(3); i /= 2", None),
+    ("u = w * 1; u += c", r"\(2, 3\)"), ("y[0] = c", None), ("w.copy_(c)", None),
+    ("i = T.arange(3); i += 0.5", "int64"), ("i = T.arange(3); i /= 2", None),
     ("y[5] = 1", None), ("y[T.tensor([0.5])] = 1", None), ("y[c[:1] > 0] = 1", None),
     # expanded memory is written in several places at once
     ("e = w.expand(2, 3).detach(); e += 1", None),
@@ -318,7 +327,8 @@ def test_a_failed_backward_after_a_write_leaves_grad_alone() -> None:
 
 OPS = {
     "exp": "(a / 4).exp()", "sin": "a.sin()", "mul": "a * b", "add": "a + b", "view": "a[:1]", "double": "a * 2",
-    "iadd": "a.add_(b)", "imul": "a.mul_(b)", "isin": "a.sin_()", "set": "a.__setitem__(0, b[1])", "izero": "a.zero_()",
+    "iadd": "a.add_(b)", "imul": "a.mul_(b)", "isin": "a.sin_()", "set": "a.__setitem__(0, b[1])",
+    "izero": "a.zero_()",
 }  # fmt: skip
 
 
@@ -335,7 +345,8 @@ def played(module: Any, x: Any, steps: list[tuple[str, int, int]]) -> Any:
     return sum((p.sum() for p in pool), module.zeros((), dtype=module.float64))
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(OPS)), st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=8))
+@given(st.lists(st.tuples(st.sampled_from(sorted(OPS)), st.integers(0, 5), st.integers(0, 5)), min_size=2,
+    max_size=8))
 def test_random_programs_give_the_derivative_or_raise(steps: list[tuple[str, int, int]]) -> None:
     """What we answer is the derivative, by differences of the same program run without a graph; and where PyTorch
     answers and no view is involved, so do we."""
@@ -365,9 +376,44 @@ def test_random_programs_give_the_derivative_or_raise(steps: list[tuple[str, int
         np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-9)
 
 
+LOOKS = """
+x[0]; x[0, 1]; x[:]; x[...]; x[None]; x[1:]; x[:, ::2]; x[()]; x[[0, 1]]; x[x > 0]; x.T; x.t(); x.mT
+x.transpose(0, 1); x.permute(1, 0)
+x.reshape(3, 2); x.view(-1); x.flatten(); x.ravel(); x.T.reshape(-1); x.unsqueeze(0); x.squeeze()
+x.unflatten(1, (3, 1)); x.expand(2, 3)
+x.flip(0); x.roll(1); x.roll(0); x.tril(); x.triu(-5); x.diagonal(); x.diag(); x.clone(); x.detach(); x.data
+x.contiguous(); x.to(x.dtype)
+x.double(); x.float(); x.repeat(1, 1); x.tile((1,)); x.repeat_interleave(1); x.split(1)[0]; x.chunk(2)[1]
+x.unbind()[0]; x.sum(()); x * 1
+x[:1].sum(0); x[:1].prod(0); x[:1].cumprod(0); x[:1].cumsum(0); x[:1].amax(0); x[:1].max(0).values
+x[:1].sort(0).values; x[:1].mean(0)
+x.sum_to_size(2, 3); x.abs(); x.relu(); x.clamp(min=-9); x.round(); x + 0; x**1; T.cat([x]); T.stack([x])
+T.einsum('ij->ji', x); x.floor()
+T.where(x > -9, x, x); x.masked_fill(x > 9, 0); x.index_select(0, T.tensor([0, 1])); x.movedim(0, 1)
+x.swapaxes(0, 1); T.as_tensor(x)
+x.type_as(x); x.requires_grad_(); T.vstack([x]); x.view_as(x); x.reshape(2, 3); x.topk(3)[0]; x.softmax(0)
+x.masked_select(x > -9)
+"""
+
+
+@pytest.mark.parametrize("program", [p.strip() for line in LOOKS.strip().splitlines() for p in line.split(";")])
+def test_what_shares_memory_and_what_is_a_copy_is_pytorchs(program: str) -> None:
+    """A write into a result reaches x, or does not, just as in PyTorch."""
+    torch = pytest.importorskip("torch")
+    shared = []
+    for module in (torch, tg):
+        x = module.from_numpy(LEAVES["x"].copy())
+        y = eval(program, {"x": x, "T": module})
+        shared.append(np.shares_memory(x.detach().numpy(), y.detach().numpy()))
+    assert shared[0] == shared[1]
+    assert y.array.flags.writeable
+
+
 FRESH = (
-    "zeros(2, 3)", "ones(2, 3)", "rand(2, 3)", "randn(2, 3)", "randn(4, 5)", "eye(3)", "arange(6.0)", "linspace(0, 1, 5)", "tensor([[1.0, 2.0]])",
-    "normal(0.0, 1.0, (2, 3))", "full((2, 3), 1.0)", "empty(3)", "bernoulli(T.full((2, 3), 0.5))", "from_numpy(np.arange(6.0).reshape(2, 3))",
+    "zeros(2, 3)", "ones(2, 3)", "rand(2, 3)", "randn(2, 3)", "randn(4, 5)", "eye(3)", "arange(6.0)",
+    "linspace(0, 1, 5)", "tensor([[1.0, 2.0]])",
+    "normal(0.0, 1.0, (2, 3))", "full((2, 3), 1.0)", "empty(3)", "bernoulli(T.full((2, 3), 0.5))",
+    "from_numpy(np.arange(6.0).reshape(2, 3))",
     "from_numpy(np.ones((3, 4)).T)", "as_tensor(np.ones((4, 4))[1:])",
 )  # fmt: skip
 

@@ -44,7 +44,8 @@ def applies(law: str, op: Op) -> bool:
     return law != "L11 saved" or op.word in DIFFERENTIABLE
 
 
-@pytest.mark.parametrize(("law", "name"), [(law, n) for law in LAWS for n, op in REGISTRY.items() if applies(law, op)])
+@pytest.mark.parametrize(("law", "name"),
+    [(law, n) for law in LAWS for n, op in REGISTRY.items() if applies(law, op)])
 def test_law(law: str, name: str) -> None:
     op = REGISTRY[name]
     compared = obey(LAWS[law], op)

@@ -19,12 +19,16 @@ from tinygrad_bp.declare import REGISTRY, Op
 
 torch = pytest.importorskip("torch")
 
-DTYPES = {"f16": "float16", "f32": "float32", "f64": "float64", "i8": "int8", "i32": "int32", "i64": "int64", "u8": "uint8", "b": "bool"}
+DTYPES = {"f16": "float16", "f32": "float32", "f64": "float64", "i8": "int8", "i32": "int32", "i64": "int64",
+    "u8": "uint8", "b": "bool"}
 RNG = np.random.default_rng(0)
 ARRAYS = {
-    "x": RNG.normal(size=(2, 3)), "y": RNG.normal(size=(2, 3)), "v": RNG.normal(size=3), "m": RNG.normal(size=(3, 4)), "s": np.array(0.7),
-    "q": RNG.normal(size=(3, 3)), "b": RNG.normal(size=(2, 3, 4)), "p": RNG.uniform(0.3, 2.0, (2, 3)), "e": np.zeros((0, 3)),
-    "ties": np.array([[1.0, 2.0, 2.0], [0.0, 0.0, -1.0]]), "z": np.array([[0.0, 3.0, 0.0], [2.0, 0.0, -4.0]]), "one": np.ones((1, 1)),
+    "x": RNG.normal(size=(2, 3)), "y": RNG.normal(size=(2, 3)), "v": RNG.normal(size=3),
+    "m": RNG.normal(size=(3, 4)), "s": np.array(0.7),
+    "q": RNG.normal(size=(3, 3)), "b": RNG.normal(size=(2, 3, 4)), "p": RNG.uniform(0.3, 2.0, (2, 3)),
+    "e": np.zeros((0, 3)),
+    "ties": np.array([[1.0, 2.0, 2.0], [0.0, 0.0, -1.0]]), "z": np.array([[0.0, 3.0, 0.0], [2.0, 0.0, -4.0]]),
+    "one": np.ones((1, 1)),
     "c": RNG.normal(size=(2, 1, 3, 2)),
 }  # fmt: skip
 
@@ -39,7 +43,8 @@ def dtype_name(x: Any) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-def evaluate(module: Any, program: str, names: dict[str, np.ndarray], grad: bool = True) -> tuple[list[Any], dict[str, Any]]:
+def evaluate(module: Any, program: str, names: dict[str, np.ndarray], grad: bool = True) -> tuple[list[Any],
+    dict[str, Any]]:
     """(result, gradients of Σ w · result, w random but the same on both sides)."""
     scope = {k: module.from_numpy(v.copy()).requires_grad_(grad and v.dtype.kind == "f") for k, v in names.items()}
     results = parts(eval(program, {"T": module, "np": np, "inf": np.inf, **scope}))
@@ -91,7 +96,8 @@ def agree(program: str, names: dict[str, np.ndarray] | None = None, rtol: float 
         else:
             rtol = max(rtol, 1e-6) if "float32" in program else rtol
             assert dtype_name(mine) == dtype_name(other)
-            np.testing.assert_allclose(plain(mine), plain(other), rtol=rtol, atol=rtol, err_msg=f"{program}: gradient of {name}")
+            np.testing.assert_allclose(plain(mine), plain(other), rtol=rtol, atol=rtol,
+                err_msg=f"{program}: gradient of {name}")
 
 
 def _words(program: str) -> list[str]:
@@ -101,7 +107,8 @@ def _words(program: str) -> list[str]:
 # ------------------------------------------------------------------------- the whole REGISTRY, on its own draws
 
 SPELLED = {"axis": "dim", "keepdims": "keepdim", "a": "input", "x": "input", "indices": "indices", "axes": "dims"}
-FOUND = {name: getattr(torch, name, None) or getattr(torch.Tensor, name, None) for name in REGISTRY if name not in ("T", "mT")}
+FOUND = {name: getattr(torch, name, None) or getattr(torch.Tensor, name,
+    None) for name in REGISTRY if name not in ("T", "mT")}
 
 
 def in_pytorch(op: Op, tensors: list[Any], named: dict[str, Any]) -> Any:
@@ -156,16 +163,20 @@ def test_registry(name: str) -> None:
 
 
 # PyTorch has the name with another signature, or no call of it fits our declared cases; all are compared by hand below.
-UNLIKE = {"floor_divide", "broadcast_to", "put", "norm", "transpose", "flip", "repeat", "tile", "var", "std", "einsum", "scatter", "where", "select", "reshape",
-          "split", "searchsorted", "clamp", "roll", "prod", "take_along_dim", "max", "min", "masked_fill", "unflatten", "repeat_interleave",
+UNLIKE = {"floor_divide", "broadcast_to", "put", "norm", "transpose", "flip", "repeat", "tile", "var", "std",
+    "einsum", "scatter", "where", "select", "reshape",
+          "split", "searchsorted", "clamp", "roll", "prod", "take_along_dim", "max", "min", "masked_fill",
+          "unflatten", "repeat_interleave",
           "addcmul", "addcdiv", "hstack", "vstack", "stack", "cat", "sum_to_size", "cast", "contract"}  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------- the forms that people write
 
-REDUCTIONS = ["sum", "mean", "amax", "amin", "prod", "logsumexp", "var", "std", "max", "min", "argmax", "argmin", "all", "any", "count_nonzero", "norm",
+REDUCTIONS = ["sum", "mean", "amax", "amin", "prod", "logsumexp", "var", "std", "max", "min", "argmax", "argmin",
+    "all", "any", "count_nonzero", "norm",
               "cumsum", "cumprod", "softmax", "log_softmax", "sort", "argsort", "median", "unbind"]  # fmt: skip
-AXES = ["", "0", "1", "-1", "-2", "dim=0", "dim=-1", "axis=1", "1, keepdim=True", "dim=0, keepdim=True", "-1, True", "dim=(0, 1)", "(0,)", "[0, -1]",
+AXES = ["", "0", "1", "-1", "-2", "dim=0", "dim=-1", "axis=1", "1, keepdim=True", "dim=0, keepdim=True", "-1, True",
+    "dim=(0, 1)", "(0,)", "[0, -1]",
         "dim=1, keepdims=True", "dim=None", "dim=()", "0, 1"]  # fmt: skip
 
 
@@ -193,48 +204,103 @@ def test_reductions_in_every_spelling(program: str) -> None:
 
 
 PROGRAMS = """
-x + 1; 1 + x; x - 2.5; 2.5 - x; x * 3; 3 * x; x / 2; 2 / p; p ** 2; p ** 0.5; 2 ** x; p ** -1; p ** y; x // 0.7; x % 0.7; -x; +x; abs(x); p ** 0; z ** 2; z ** 3
-x + s; s * x; x - v; v / p; x @ m; v @ v; x @ v; v @ m; b @ b.mT; x @ b.permute(0, 2, 1)[0].T; c @ b.mT[:, None, :2, :3]
-T.add(x, y); T.add(x, y, alpha=2); x.add(1); x.sub(y, alpha=0.5); T.sub(x, 1); x.mul(2); T.mul(x, y); x.div(p); T.div(x, p, rounding_mode='floor')
-T.div(x, p, rounding_mode='trunc'); x.pow(2); p.pow(y); T.pow(2, x); T.pow(p, -0.5); x.remainder(0.5); T.remainder(x, p); T.true_divide(x, 2); x.floor_divide(2)
-T.maximum(x, y); T.minimum(x, y); x.maximum(v); T.clamp(x, -0.5, 0.5); x.clamp(min=0); x.clamp(max=0.3); x.clamp(min=-0.1, max=0.1); x.clip(-1, 1); T.clamp(x, min=v)
-T.clamp(x, v, v + 1); T.where(x > 0, x, y); T.where(x > 0, x, 0.0); T.where(x > 0, 1.0, x); x.where(y > 0, v); T.where(x > 0)
-T.lerp(x, y, 0.3); x.lerp(y, p); T.addcmul(x, y, p, value=0.5); x.addcmul(y, p); T.addcdiv(x, y, p); x.addcdiv(y, p, value=-2); x.square(); p.sqrt(); p.rsqrt(); p.reciprocal()
-T.exp(x); x.exp(); x.exp2(); x.expm1(); p.log(); p.log2(); p.log10(); p.log1p(); x.sin(); x.cos(); x.tan(); x.tanh(); x.sigmoid(); T.sigmoid(x); T.relu(x); x.relu(); x.erf()
-T.atan2(x, y); x.atan2(p); x.floor(); x.ceil(); x.round(); T.round(x, decimals=1); x.trunc(); x.sign(); x.absolute(); T.neg(x); T.negative(x)
-x > y; x >= 0; x < y; x <= 1; x == y; x != y; T.eq(x, 1); x.gt(0); x.ne(x); T.isnan(x); x.isinf(); T.isfinite(x); ~(x > 0); (x > 0) & (y > 0); (x > 0) | (y > 0); (x > 0) ^ (y > 0)
+x + 1; 1 + x; x - 2.5; 2.5 - x; x * 3; 3 * x; x / 2; 2 / p; p ** 2; p ** 0.5; 2 ** x; p ** -1; p ** y; x // 0.7
+x % 0.7; -x; +x; abs(x); p ** 0; z ** 2; z ** 3
+x + s; s * x; x - v; v / p; x @ m; v @ v; x @ v; v @ m; b @ b.mT; x @ b.permute(0, 2, 1)[0].T
+c @ b.mT[:, None, :2, :3]
+T.add(x, y); T.add(x, y, alpha=2); x.add(1); x.sub(y, alpha=0.5); T.sub(x, 1); x.mul(2); T.mul(x, y); x.div(p)
+T.div(x, p, rounding_mode='floor')
+T.div(x, p, rounding_mode='trunc'); x.pow(2); p.pow(y); T.pow(2, x); T.pow(p, -0.5); x.remainder(0.5)
+T.remainder(x, p); T.true_divide(x, 2); x.floor_divide(2)
+T.maximum(x, y); T.minimum(x, y); x.maximum(v); T.clamp(x, -0.5, 0.5); x.clamp(min=0); x.clamp(max=0.3)
+x.clamp(min=-0.1, max=0.1); x.clip(-1, 1); T.clamp(x, min=v)
+T.clamp(x, v, v + 1); T.where(x > 0, x, y); T.where(x > 0, x, 0.0); T.where(x > 0, 1.0, x); x.where(y > 0, v)
+T.where(x > 0)
+T.lerp(x, y, 0.3); x.lerp(y, p); T.addcmul(x, y, p, value=0.5); x.addcmul(y, p); T.addcdiv(x, y, p)
+x.addcdiv(y, p, value=-2); x.square(); p.sqrt(); p.rsqrt(); p.reciprocal()
+T.exp(x); x.exp(); x.exp2(); x.expm1(); p.log(); p.log2(); p.log10(); p.log1p(); x.sin(); x.cos(); x.tan(); x.tanh()
+x.sigmoid(); T.sigmoid(x); T.relu(x); x.relu(); x.erf()
+T.atan2(x, y); x.atan2(p); x.floor(); x.ceil(); x.round(); T.round(x, decimals=1); x.trunc(); x.sign(); x.absolute()
+T.neg(x); T.negative(x)
+x > y; x >= 0; x < y; x <= 1; x == y; x != y; T.eq(x, 1); x.gt(0); x.ne(x); T.isnan(x); x.isinf(); T.isfinite(x)
+~(x > 0); (x > 0) & (y > 0); (x > 0) | (y > 0); (x > 0) ^ (y > 0)
 T.logical_and(x, z); T.logical_or(x, z); T.logical_xor(x, z); T.logical_not(z)
-x.sum(); x.mean(); x.max(); x.min(); x.sum(0).mean(); T.max(x, y); T.min(x, y); T.max(x, 1)[0]; x.max(1).indices; x.max(dim=0).values; T.min(x, dim=1, keepdim=True)
-x.var(unbiased=False); x.var(0, unbiased=False); T.var(x, dim=1, correction=0); x.std(1, unbiased=True); T.std(x, 0, keepdim=True); x.var(correction=2); x.std(dim=(0, 1))
-x.norm(); x.norm(2); x.norm(p=1); x.norm(1, dim=0); x.norm(dim=1); x.norm(p=inf, dim=1); x.norm(p='fro'); x.norm(2, -1, True); x.norm(p=3); x.norm(p=0); x.norm(p=-inf)
-T.norm(x, dim=1, p=2); x.logsumexp(1); T.logsumexp(x, dim=(0, 1)); T.logsumexp(x, -1, keepdim=True); x.sum(dtype=T.float32); x.mean(1, dtype=T.float32); x.prod(1); x.cumsum(dim=0)
-x.softmax(-1); T.softmax(x, dim=0); x.log_softmax(1); T.log_softmax(x, 1); x.softmax(dim=1, dtype=T.float32); s.softmax(0); T.cumprod(x, 1)
-x.sort(); x.sort(0, descending=True); T.sort(x, dim=1); x.argsort(descending=True); x.topk(2); x.topk(1, dim=0, largest=False); T.topk(x, k=2, dim=-1); x.median(); x.sort(stable=True)
-ties.sort(stable=True); ties.sort(dim=1, descending=True, stable=True); ties.topk(3)[0]; T.sort(ties, stable=True, dim=0)
-x.reshape(3, 2); x.reshape((6,)); x.reshape(-1); x.reshape([-1, 2]); x.view(3, -1); T.reshape(x, (1, 6)); x.view(6); x.permute(1, 0); b.permute(2, 0, 1); b.permute((2, 0, 1)); T.permute(b, (0, 2, 1))
-x.t(); x.T; b.mT; x.transpose(0, 1); T.transpose(b, 0, -1); b.swapaxes(0, 1); b.swapdims(0, 1); b.movedim(0, 2); T.moveaxis(b, (0, 1), (1, 2)); b.flatten(); b.flatten(1); T.flatten(b, 0, 1)
-b.unflatten(2, (2, 2)); b.unflatten(-1, (-1, 2)); one.squeeze(); one.squeeze(0); c.squeeze(1); c.squeeze(0); c.squeeze((0, 1)); T.squeeze(c); x.unsqueeze(0); T.unsqueeze(x, -1); x.unsqueeze(dim=1)
-v.expand(2, 3); v.expand(4, -1); s.expand(2); one.expand((2, 3)); T.broadcast_to(v, (2, 3)); v.expand_as(x); x.view_as(m[:, :2]); x.reshape_as(m[:2, :3])
-x.repeat(2, 1); v.repeat(2); v.repeat(2, 2); x.tile((2,)); x.tile(2, 1); T.tile(x, (1, 2)); x.repeat_interleave(2); x.repeat_interleave(2, dim=0); T.repeat_interleave(v, T.tensor([1, 0, 2]))
-x.flip(0); x.flip(0, 1); x.flip((1,)); T.flip(x, dims=[0]); T.flip(x, (0, 1)); x.roll(1, 0); x.roll(1); T.roll(x, (1, 2), (0, 1)); x.roll(shifts=1, dims=1)
-T.cat([x, y]); T.cat((x, y), dim=1); T.cat([x, y], -1); T.stack([x, y]); T.stack((x, y), dim=-1); T.hstack([x, y]); T.vstack([x, y]); T.hstack([v, v]); T.vstack((v, v)); T.concat([x, y], dim=1)
-T.cat([e, x]); x.split(1); x.split(2, dim=1); x.split([1, 2], dim=1); T.split(b, 2, -1); x.chunk(2); T.chunk(b, 3, dim=-1); x.unbind(); x.unbind(1); T.unbind(x, dim=1); T.chunk(v, 2)
-q.tril(); q.triu(1); T.tril(x, -1); T.triu(b); q.diag(); v.diag(); T.diag(q, 1); T.diag(v, -1); q.diagonal(); b.diagonal(0, 1, 2); b.diagonal(offset=1, dim1=0, dim2=2); q.trace(); T.trace(q); T.diag_embed(x); T.diag_embed(v, 1)
-x.gather(1, T.tensor([[0, 2], [1, 1]])); T.gather(x, 0, T.tensor([[1, 0, 1]])); x.gather(dim=1, index=T.tensor([[0], [2]])); x.scatter_add(1, T.tensor([[0, 0, 1], [2, 1, 1]]), y); x.scatter(1, T.tensor([[0, 1, 2], [2, 0, 1]]), y); x.scatter(0, T.tensor([[1, 0, 0]]), 2.5)
-x.index_select(1, T.tensor([2, 0, 2])); T.index_select(x, 0, T.tensor([1])); x.masked_fill(x > 0, 0.0); x.masked_fill(x > 0, s); T.masked_fill(x, T.tensor([True, False, True]), -1); x.masked_select(x > 0); T.masked_select(x, T.tensor([True, False, True]))
-x.take_along_dim(T.tensor([[0], [2]]), 1); T.take_along_dim(x, x.argsort(1), dim=1); x.take_along_dim(T.tensor([5, 0])); z.nonzero(); z.nonzero(as_tuple=True); T.nonzero(z); z.count_nonzero(); z.count_nonzero(dim=0)
-x.mm(m); T.mm(x, m); b.bmm(b.mT); T.bmm(b, b.transpose(1, 2)); q.mv(v); T.mv(x, v); v.dot(v); T.dot(v, v * 2); T.outer(v, v); v.outer(v[:2]); T.addmm(y @ m, x, m); T.addmm(v[:1], x, m, beta=0.5, alpha=2); T.matmul(x, m); x.matmul(v); T.ger(v, v)
-T.einsum('ij,jk->ik', x, m); T.einsum('ij->ji', x); T.einsum('ii', q); T.einsum('ii->i', q); T.einsum('bij,bkj->bik', b, b); T.einsum('i,j->ij', v, v); T.einsum('ij,ij->', x, y); T.einsum('...i,i->...', b[..., :3], v); T.einsum('ij,jk,k->i', x, q, v); T.einsum('ij,j', x, v); T.einsum('ij', x); T.einsum('bij,jk', b, m.mT)
-T.tensordot(x, m, 1); T.tensordot(b, b, dims=([0, 1, 2], [0, 1, 2])); T.tensordot(x, x, dims=([0], [0])); T.tensordot(v, v, 0); T.searchsorted(T.tensor([1.0, 2.0, 3.0]), T.tensor([2.0, 0.5])); T.searchsorted(T.tensor([1.0, 2.0]), T.tensor([2.0]), right=True)
-T.cumsum(x, dim=-1); x.argmax(); x.argmax(1); T.argmax(x, dim=0, keepdim=True); x.argmin(-1); ties.argmax(1); ties.argmin(1); x.all(); x.any(1); T.all(z, dim=0); (z != 0).any(dim=1, keepdim=True); (x > 0).sum(); (x > 0).sum(1); (x > 0).float().mean(); (x > 0).all(1)
-e.sum(); e.sum(0); e.prod(); e.mean(1); T.cat([e, e]); e @ m; e.exp(); e.reshape(3, 0); (e == 0).all(); (e == 0).any(); e.cumsum(0); e.softmax(1); e.var(1); T.logsumexp(e, 1); m @ e.T.reshape(4, 0) if 0 else e.T
-ties.max(); ties.amax(1); ties.amin(); ties.max(1); ties.min(1); ties.relu(); ties.abs(); ties.clamp(0, 2); ties.clamp(min=2); T.maximum(ties, ties); T.minimum(ties, ties * 1); ties.sign(); ties.norm(); z.norm(dim=0); z.norm(p=1); T.clamp(ties, max=0.0); ties.amax((0, 1)); ties.median()
-z.prod(); z.prod(0); z.prod(1); z.cumprod(1); z.cumprod(0); (z * 0).norm(); (z * 0).std() if 0 else z.std(); T.where(z == 0, z, 1 / (z + 1e-3)); z.sqrt().sum() if 0 else z.square(); T.relu(z); (z * 0).abs(); T.maximum(z, T.zeros_like(z)); T.atan2(z, p); T.nn.functional.leaky_relu(z, 0.1)
-T.nn.functional.softplus(x); T.nn.functional.softplus(x, beta=3, threshold=1); T.nn.functional.leaky_relu(x); T.nn.functional.relu(x); T.nn.functional.softmax(x, dim=1); T.nn.functional.linear(x, m.T[:, :3]); T.nn.functional.linear(x, q, v)
-x.to(T.float32); x.float(); x.double(); x.to(dtype=T.float32).exp(); x.type_as(T.ones(1)); x.half().float(); x.long(); x.int(); x.bool(); x.to(T.int64); x.clone(); x.detach(); x.contiguous(); x.data; T.zeros_like(x); T.ones_like(x, dtype=T.int64); T.full_like(x, 3)
-x.numel(); x.dim(); x.ndim; list(x.shape); list(x.size()); x.size(0); x.size(-1); x.item() if 0 else s.item(); x.tolist(); len(x); x.is_floating_point(); x.requires_grad; x.is_leaf; (x * 1).is_leaf; x.shape.numel(); float(s.detach()); int(s); bool(s > 0); [float(r.sum().detach()) for r in x]
-T.tensor(1).dtype == T.int64; T.tensor(1.0).dtype == T.float32; T.tensor([True]).dtype == T.bool; T.tensor([1, 2.5]); T.tensor([[1, 2], [3, 4]]); T.tensor(np.ones(2)); T.tensor([]); T.zeros(2, 3); T.ones((2,)); T.eye(2, 3); T.arange(5); T.arange(1, 2, 0.25); T.arange(5, 0, -2); T.linspace(0, 1, 5); T.full((2, 2), 1.5); T.full((2,), True); T.zeros(0); T.arange(3.0); T.linspace(1, 10, 4, dtype=T.float64)
-"""  # noqa: E501
+x.sum(); x.mean(); x.max(); x.min(); x.sum(0).mean(); T.max(x, y); T.min(x, y); T.max(x, 1)[0]; x.max(1).indices
+x.max(dim=0).values; T.min(x, dim=1, keepdim=True)
+x.var(unbiased=False); x.var(0, unbiased=False); T.var(x, dim=1, correction=0); x.std(1, unbiased=True)
+T.std(x, 0, keepdim=True); x.var(correction=2); x.std(dim=(0, 1))
+x.norm(); x.norm(2); x.norm(p=1); x.norm(1, dim=0); x.norm(dim=1); x.norm(p=inf, dim=1); x.norm(p='fro')
+x.norm(2, -1, True); x.norm(p=3); x.norm(p=0); x.norm(p=-inf)
+T.norm(x, dim=1, p=2); x.logsumexp(1); T.logsumexp(x, dim=(0, 1)); T.logsumexp(x, -1, keepdim=True)
+x.sum(dtype=T.float32); x.mean(1, dtype=T.float32); x.prod(1); x.cumsum(dim=0)
+x.softmax(-1); T.softmax(x, dim=0); x.log_softmax(1); T.log_softmax(x, 1); x.softmax(dim=1, dtype=T.float32)
+s.softmax(0); T.cumprod(x, 1)
+x.sort(); x.sort(0, descending=True); T.sort(x, dim=1); x.argsort(descending=True); x.topk(2)
+x.topk(1, dim=0, largest=False); T.topk(x, k=2, dim=-1); x.median(); x.sort(stable=True)
+ties.sort(stable=True); ties.sort(dim=1, descending=True, stable=True); ties.topk(3)[0]
+T.sort(ties, stable=True, dim=0)
+x.reshape(3, 2); x.reshape((6,)); x.reshape(-1); x.reshape([-1, 2]); x.view(3, -1); T.reshape(x, (1, 6)); x.view(6)
+x.permute(1, 0); b.permute(2, 0, 1); b.permute((2, 0, 1)); T.permute(b, (0, 2, 1))
+x.t(); x.T; b.mT; x.transpose(0, 1); T.transpose(b, 0, -1); b.swapaxes(0, 1); b.swapdims(0, 1); b.movedim(0, 2)
+T.moveaxis(b, (0, 1), (1, 2)); b.flatten(); b.flatten(1); T.flatten(b, 0, 1)
+b.unflatten(2, (2, 2)); b.unflatten(-1, (-1, 2)); one.squeeze(); one.squeeze(0); c.squeeze(1); c.squeeze(0)
+c.squeeze((0, 1)); T.squeeze(c); x.unsqueeze(0); T.unsqueeze(x, -1); x.unsqueeze(dim=1)
+v.expand(2, 3); v.expand(4, -1); s.expand(2); one.expand((2, 3)); T.broadcast_to(v, (2, 3)); v.expand_as(x)
+x.view_as(m[:, :2]); x.reshape_as(m[:2, :3])
+x.repeat(2, 1); v.repeat(2); v.repeat(2, 2); x.tile((2,)); x.tile(2, 1); T.tile(x, (1, 2)); x.repeat_interleave(2)
+x.repeat_interleave(2, dim=0); T.repeat_interleave(v, T.tensor([1, 0, 2]))
+x.flip(0); x.flip(0, 1); x.flip((1,)); T.flip(x, dims=[0]); T.flip(x, (0, 1)); x.roll(1, 0); x.roll(1)
+T.roll(x, (1, 2), (0, 1)); x.roll(shifts=1, dims=1)
+T.cat([x, y]); T.cat((x, y), dim=1); T.cat([x, y], -1); T.stack([x, y]); T.stack((x, y), dim=-1); T.hstack([x, y])
+T.vstack([x, y]); T.hstack([v, v]); T.vstack((v, v)); T.concat([x, y], dim=1)
+T.cat([e, x]); x.split(1); x.split(2, dim=1); x.split([1, 2], dim=1); T.split(b, 2, -1); x.chunk(2)
+T.chunk(b, 3, dim=-1); x.unbind(); x.unbind(1); T.unbind(x, dim=1); T.chunk(v, 2)
+q.tril(); q.triu(1); T.tril(x, -1); T.triu(b); q.diag(); v.diag(); T.diag(q, 1); T.diag(v, -1); q.diagonal()
+b.diagonal(0, 1, 2); b.diagonal(offset=1, dim1=0, dim2=2); q.trace(); T.trace(q); T.diag_embed(x); T.diag_embed(v, 1)
+x.gather(1, T.tensor([[0, 2], [1, 1]])); T.gather(x, 0, T.tensor([[1, 0, 1]]))
+x.gather(dim=1, index=T.tensor([[0], [2]])); x.scatter_add(1, T.tensor([[0, 0, 1], [2, 1, 1]]), y)
+x.scatter(1, T.tensor([[0, 1, 2], [2, 0, 1]]), y); x.scatter(0, T.tensor([[1, 0, 0]]), 2.5)
+x.index_select(1, T.tensor([2, 0, 2])); T.index_select(x, 0, T.tensor([1])); x.masked_fill(x > 0, 0.0)
+x.masked_fill(x > 0, s); T.masked_fill(x, T.tensor([True, False, True]), -1); x.masked_select(x > 0)
+T.masked_select(x, T.tensor([True, False, True]))
+x.take_along_dim(T.tensor([[0], [2]]), 1); T.take_along_dim(x, x.argsort(1), dim=1)
+x.take_along_dim(T.tensor([5, 0])); z.nonzero(); z.nonzero(as_tuple=True); T.nonzero(z); z.count_nonzero()
+z.count_nonzero(dim=0)
+x.mm(m); T.mm(x, m); b.bmm(b.mT); T.bmm(b, b.transpose(1, 2)); q.mv(v); T.mv(x, v); v.dot(v); T.dot(v, v * 2)
+T.outer(v, v); v.outer(v[:2]); T.addmm(y @ m, x, m); T.addmm(v[:1], x, m, beta=0.5, alpha=2); T.matmul(x, m)
+x.matmul(v); T.ger(v, v)
+T.einsum('ij,jk->ik', x, m); T.einsum('ij->ji', x); T.einsum('ii', q); T.einsum('ii->i', q)
+T.einsum('bij,bkj->bik', b, b); T.einsum('i,j->ij', v, v); T.einsum('ij,ij->', x, y)
+T.einsum('...i,i->...', b[..., :3], v); T.einsum('ij,jk,k->i', x, q, v); T.einsum('ij,j', x, v); T.einsum('ij', x)
+T.einsum('bij,jk', b, m.mT)
+T.tensordot(x, m, 1); T.tensordot(b, b, dims=([0, 1, 2], [0, 1, 2])); T.tensordot(x, x, dims=([0], [0]))
+T.tensordot(v, v, 0); T.searchsorted(T.tensor([1.0, 2.0, 3.0]), T.tensor([2.0, 0.5]))
+T.searchsorted(T.tensor([1.0, 2.0]), T.tensor([2.0]), right=True)
+T.cumsum(x, dim=-1); x.argmax(); x.argmax(1); T.argmax(x, dim=0, keepdim=True); x.argmin(-1); ties.argmax(1)
+ties.argmin(1); x.all(); x.any(1); T.all(z, dim=0); (z != 0).any(dim=1, keepdim=True); (x > 0).sum(); (x > 0).sum(1)
+(x > 0).float().mean(); (x > 0).all(1)
+e.sum(); e.sum(0); e.prod(); e.mean(1); T.cat([e, e]); e @ m; e.exp(); e.reshape(3, 0); (e == 0).all()
+(e == 0).any(); e.cumsum(0); e.softmax(1); e.var(1); T.logsumexp(e, 1); m @ e.T.reshape(4, 0) if 0 else e.T
+ties.max(); ties.amax(1); ties.amin(); ties.max(1); ties.min(1); ties.relu(); ties.abs(); ties.clamp(0, 2)
+ties.clamp(min=2); T.maximum(ties, ties); T.minimum(ties, ties * 1); ties.sign(); ties.norm(); z.norm(dim=0)
+z.norm(p=1); T.clamp(ties, max=0.0); ties.amax((0, 1)); ties.median()
+z.prod(); z.prod(0); z.prod(1); z.cumprod(1); z.cumprod(0); (z * 0).norm(); (z * 0).std() if 0 else z.std()
+T.where(z == 0, z, 1 / (z + 1e-3)); z.sqrt().sum() if 0 else z.square(); T.relu(z); (z * 0).abs()
+T.maximum(z, T.zeros_like(z)); T.atan2(z, p); T.nn.functional.leaky_relu(z, 0.1)
+T.nn.functional.softplus(x); T.nn.functional.softplus(x, beta=3, threshold=1); T.nn.functional.leaky_relu(x)
+T.nn.functional.relu(x); T.nn.functional.softmax(x, dim=1); T.nn.functional.linear(x, m.T[:, :3])
+T.nn.functional.linear(x, q, v)
+x.to(T.float32); x.float(); x.double(); x.to(dtype=T.float32).exp(); x.type_as(T.ones(1)); x.half().float()
+x.long(); x.int(); x.bool(); x.to(T.int64); x.clone(); x.detach(); x.contiguous(); x.data; T.zeros_like(x)
+T.ones_like(x, dtype=T.int64); T.full_like(x, 3)
+x.numel(); x.dim(); x.ndim; list(x.shape); list(x.size()); x.size(0); x.size(-1); x.item() if 0 else s.item()
+x.tolist(); len(x); x.is_floating_point(); x.requires_grad; x.is_leaf; (x * 1).is_leaf; x.shape.numel()
+float(s.detach()); int(s); bool(s > 0); [float(r.sum().detach()) for r in x]
+T.tensor(1).dtype == T.int64; T.tensor(1.0).dtype == T.float32; T.tensor([True]).dtype == T.bool; T.tensor([1, 2.5])
+T.tensor([[1, 2], [3, 4]]); T.tensor(np.ones(2)); T.tensor([]); T.zeros(2, 3); T.ones((2,)); T.eye(2, 3)
+T.arange(5); T.arange(1, 2, 0.25); T.arange(5, 0, -2); T.linspace(0, 1, 5); T.full((2, 2), 1.5); T.full((2,), True)
+T.zeros(0); T.arange(3.0); T.linspace(1, 10, 4, dtype=T.float64)
+"""
 
 
 @pytest.mark.parametrize("program", [p.strip() for line in PROGRAMS.strip().splitlines() for p in line.split(";")])
@@ -244,7 +310,8 @@ def test_programs(program: str) -> None:
 
 # --------------------------------------------------------------------------------------------------- dtypes
 
-OPERATORS = ["{} + {}", "{} * {}", "{} / {}", "{} - {}", "{} ** {}", "{} // {}", "{} % {}", "{} > {}", "{} == {}", "T.maximum({}, {})", "T.where({} > 0, {}, 1)",
+OPERATORS = ["{} + {}", "{} * {}", "{} / {}", "{} - {}", "{} ** {}", "{} // {}", "{} % {}", "{} > {}", "{} == {}",
+    "T.maximum({}, {})", "T.where({} > 0, {}, 1)",
              "T.atan2({}, {})"]  # fmt: skip
 SCALARS = ["2", "2.5", "True", "T.tensor(2)", "T.tensor(2.5)", "T.tensor(2.5, dtype=T.float64)", "T.tensor(True)"]
 
@@ -295,21 +362,31 @@ def test_result_dtypes_of_functions(dtype: str) -> None:
         argument = "0" if program in ("cumsum", "cumprod", "softmax", "logsumexp", "flip") else ""
         names = {"a": operand(dtype, (3,) if program != "tril" else (3, 3))}
         promotes_alike(f"a.{program}({argument})", names)
-    for program in ("a @ a", "T.stack([a, a])", "T.cat([a, a.float()])", "T.cat([a, a.long()])", "T.where(a > 0, a, a)", "a.clamp(min=0)", "a.clamp(0, 2.5)", "T.clamp(a, 0, 2)",
-                    "a.sum(0)", "a.masked_fill(a > 0, 2)", "T.dot(a, a)", "T.outer(a, a)", "a.max(0)", "a.topk(2)[0]", "T.lerp(a, a, 0.5)", "a.addcmul(a, a)", "a ** 2", "a ** 0.5", "2 ** a", "a ** -1"):  # fmt: skip # noqa: E501
+    for program in ("a @ a", "T.stack([a, a])", "T.cat([a, a.float()])", "T.cat([a, a.long()])",
+        "T.where(a > 0, a, a)", "a.clamp(min=0)", "a.clamp(0, 2.5)", "T.clamp(a, 0, 2)",
+                    "a.sum(0)", "a.masked_fill(a > 0, 2)", "T.dot(a, a)", "T.outer(a, a)", "a.max(0)",
+                    "a.topk(2)[0]", "T.lerp(a, a, 0.5)", "a.addcmul(a, a)", "a ** 2", "a ** 0.5", "2 ** a",
+                    "a ** -1"):  # fmt: skip
         promotes_alike(program, {"a": operand(dtype, (3,))})
 
 
 # ------------------------------------------------------------------------------------------------- indexing
 
 INDICES = [
-    "0", "-1", "1, 2", "1, -1", "1:", ":1", "::2", ":, 1:3", ":, ::2", "..., 0", "0, ...", "None", ":, None", "None, ..., None", "..., None, 0", "0:0", "1:1, :", "()", "...",
-    "[0, 1]", "[1, 0, 1]", "T.tensor([0, 1, 0])", "T.tensor(1)", "T.tensor([[0, 1], [1, 0]])", "np.array([1, 0])", "np.int64(1)",
-    ":, [0, 2]", ":, T.tensor([2, 0, 0])", "[0, 1], [1, 2]", "T.tensor([0, 1]), T.tensor([1, 2])", "T.tensor([[0], [1]]), T.tensor([0, 2])", "0, [1, 2]", "[0, 1], 0",
-    "..., [0, 1]", "[0, 1], ..., [0, 3]", "[0, 1], :, [0, 3]", ":, [0, 1], [2, 3]", "None, [0, 1]", "1:, [0, 1]", "T.tensor([-1, 0])", "[0], [1], [2]",
-    "x > 0", "(x > 0) & (x < 1)", "T.tensor([True, False])", ":, T.tensor([True, False, True])", "[True, False]", "..., T.tensor([True, False, True, True])",
-    "T.tensor([True, False]), 0", "T.tensor([True, True]), [0, 2]", "T.zeros(2, 3, dtype=T.bool)", "T.tensor(True)", "T.tensor(False)", "True", "np.array([True, False])",
-    "slice(0, 2)", "slice(None, None, 2), 0", "(0,)", "T.arange(2)", "T.tensor([], dtype=T.int64)", "[]", "T.tensor([0], dtype=T.uint8)" if 0 else "T.tensor([1], dtype=T.int32)",
+    "0", "-1", "1, 2", "1, -1", "1:", ":1", "::2", ":, 1:3", ":, ::2", "..., 0", "0, ...", "None", ":, None",
+    "None, ..., None", "..., None, 0", "0:0", "1:1, :", "()", "...",
+    "[0, 1]", "[1, 0, 1]", "T.tensor([0, 1, 0])", "T.tensor(1)", "T.tensor([[0, 1], [1, 0]])", "np.array([1, 0])",
+    "np.int64(1)",
+    ":, [0, 2]", ":, T.tensor([2, 0, 0])", "[0, 1], [1, 2]", "T.tensor([0, 1]), T.tensor([1, 2])",
+    "T.tensor([[0], [1]]), T.tensor([0, 2])", "0, [1, 2]", "[0, 1], 0",
+    "..., [0, 1]", "[0, 1], ..., [0, 3]", "[0, 1], :, [0, 3]", ":, [0, 1], [2, 3]", "None, [0, 1]", "1:, [0, 1]",
+    "T.tensor([-1, 0])", "[0], [1], [2]",
+    "x > 0", "(x > 0) & (x < 1)", "T.tensor([True, False])", ":, T.tensor([True, False, True])", "[True, False]",
+    "..., T.tensor([True, False, True, True])",
+    "T.tensor([True, False]), 0", "T.tensor([True, True]), [0, 2]", "T.zeros(2, 3, dtype=T.bool)", "T.tensor(True)",
+    "T.tensor(False)", "True", "np.array([True, False])",
+    "slice(0, 2)", "slice(None, None, 2), 0", "(0,)", "T.arange(2)", "T.tensor([], dtype=T.int64)", "[]",
+    "T.tensor([0], dtype=T.uint8)" if 0 else "T.tensor([1], dtype=T.int32)",
 ]  # fmt: skip
 
 
@@ -318,7 +395,9 @@ def test_indexing(index: str) -> None:
     agree(f"(x * 1, b[{index}])[1]")
 
 
-@pytest.mark.parametrize("index", ["5", "0, 7", "T.tensor([5])", "[-3]", "0, 0, 0, 0", "T.tensor([0.5])", "T.tensor([True])", "1.5", "'a'", "T.ones(2, 3)"])
+@pytest.mark.parametrize("index",
+    ["5", "0, 7", "T.tensor([5])", "[-3]", "0, 0, 0, 0", "T.tensor([0.5])", "T.tensor([True])", "1.5", "'a'",
+        "T.ones(2, 3)"])
 def test_indices_that_both_refuse(index: str) -> None:
     for module in (torch, tg):
         with pytest.raises((IndexError, TypeError, RuntimeError, ValueError)):
@@ -329,12 +408,18 @@ def test_indices_that_both_refuse(index: str) -> None:
 
 
 MISTAKES = """
-x + m; x @ x; x.reshape(4); x.view(5, -1); x.sum(2); x.sum((0, 0)); x.permute(0); x.permute(0, 0); x.expand(3, 3); T.cat([x, v]); T.cat([]); T.stack([x, v]); x.split([1, 1], 1)
-x.squeeze(5); x.unsqueeze(4); x.transpose(0, 2); b.t(); x.gather(1, T.tensor([0])); x.gather(1, T.tensor([[9]])); x.index_select(0, T.tensor([4])); x.masked_fill(x, 1.0); x.topk(7)
-x.mm(v); x.mv(x); x.bmm(x); v.dot(x); T.outer(x, x); T.addmm(x, x, x); T.einsum('ij,jk->ik', x, x); T.einsum('ij->k', x); T.einsum('i', x); q.softmax(3); x.flatten(1, 0); x.chunk(0); x.split(0)
-x.item(); bool(x); float(x); int(x); x.unflatten(1, (2, 2)); x.repeat(2); s[0]; len(s); list(s); x.numpy(); np.asarray(x); T.zeros(-1); T.arange(0, 5, -1); T.arange(3, 5, 0); e.max(); e.argmax(); e.amax(0)
-T.tensor([[1], [2, 3]]); T.tensor('a'); T.from_numpy([1]); T.zeros(2.5); x.to('nonsense'); x.flip(3); x.roll(1, 5); x.diagonal(0, 0, 0); x.trace(0) if 0 else v.trace(); x.backward(); T.ones(2).backward(); x.tril(1, 2); x.sort(4); x.cumsum(3); x.nosuch
-"""  # noqa: E501
+x + m; x @ x; x.reshape(4); x.view(5, -1); x.sum(2); x.sum((0, 0)); x.permute(0); x.permute(0, 0); x.expand(3, 3)
+T.cat([x, v]); T.cat([]); T.stack([x, v]); x.split([1, 1], 1)
+x.squeeze(5); x.unsqueeze(4); x.transpose(0, 2); b.t(); x.gather(1, T.tensor([0])); x.gather(1, T.tensor([[9]]))
+x.index_select(0, T.tensor([4])); x.masked_fill(x, 1.0); x.topk(7)
+x.mm(v); x.mv(x); x.bmm(x); v.dot(x); T.outer(x, x); T.addmm(x, x, x); T.einsum('ij,jk->ik', x, x)
+T.einsum('ij->k', x); T.einsum('i', x); q.softmax(3); x.flatten(1, 0); x.chunk(0); x.split(0)
+x.item(); bool(x); float(x); int(x); x.unflatten(1, (2, 2)); x.repeat(2); s[0]; len(s); list(s); x.numpy()
+np.asarray(x); T.zeros(-1); T.arange(0, 5, -1); T.arange(3, 5, 0); e.max(); e.argmax(); e.amax(0)
+T.tensor([[1], [2, 3]]); T.tensor('a'); T.from_numpy([1]); T.zeros(2.5); x.to('nonsense'); x.flip(3); x.roll(1, 5)
+x.diagonal(0, 0, 0); x.trace(0) if 0 else v.trace(); x.backward(); T.ones(2).backward(); x.tril(1, 2); x.sort(4)
+x.cumsum(3); x.nosuch
+"""
 
 
 @pytest.mark.parametrize("program", [p.strip() for line in MISTAKES.strip().splitlines() for p in line.split(";")])
@@ -344,7 +429,8 @@ def test_mistakes_that_both_refuse(program: str) -> None:
         scope = {k: module.from_numpy(v.copy()).requires_grad_() for k, v in ARRAYS.items()}
         with pytest.raises(kinds) as told:
             eval(program, {"T": module, "np": np, **scope})
-    assert isinstance(told.value, tg.TensorError | AttributeError), f"{program}: {type(told.value).__name__}: {told.value}"
+    assert isinstance(told.value,
+        tg.TensorError | AttributeError), f"{program}: {type(told.value).__name__}: {told.value}"
 
 
 # -------------------------------------------------------------------------------------------------- Function
@@ -470,7 +556,8 @@ def test_function_and_its_second_derivative(use: str) -> None:
         c = module.from_numpy(ARRAYS["y"].copy())
         y = eval(USES[use], {**functions(module), "x": x, "c": c})
         (g,) = module.autograd.grad(y, x, create_graph=True)
-        second = module.autograd.grad((g * c).sum(), x)[0] if g.requires_grad and use not in ("first output", "identity", "in place") else g
+        second = module.autograd.grad((g * c).sum(), x)[0] if g.requires_grad and use not in ("first output",
+            "identity", "in place") else g
         found.append([plain(y), plain(g), plain(second)])
     for theirs, ours in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10)
@@ -530,11 +617,15 @@ def test_functions_that_go_wrong() -> None:
 # ---------------------------------------------------------------------------------------- derivatives of functions
 
 WHOLE = {
-    "jacobian": ["F.jacobian(lambda x: x.exp() * x.sum(), x)", "F.jacobian(lambda x, v: (x * v).sum(1), (x, v))", "F.jacobian(lambda x: (x.sin(), x.sum()), x)",
+    "jacobian": ["F.jacobian(lambda x: x.exp() * x.sum(), x)", "F.jacobian(lambda x, v: (x * v).sum(1), (x, v))",
+    "F.jacobian(lambda x: (x.sin(), x.sum()), x)",
                  "F.jacobian(lambda x: x.sum(), x)", "F.jacobian(lambda v: T.ones(2, dtype=T.float64), v)"],
-    "hessian": ["F.hessian(lambda x: (x**3).sum(), x)", "F.hessian(lambda x, v: ((x * v) ** 2).sum(), (x, v))", "F.hessian(lambda v: v.prod(), v)"],
-    "vjp": ["F.vjp(lambda x: x.exp(), x, y)", "F.vjp(lambda x, v: x * v, (x, v), y)", "F.vjp(lambda x: x.sum(), x)", "F.vjp(lambda x: (x * 2, x.sum()), x, (y, s))"],
-    "jvp": ["F.jvp(lambda x: x.exp(), x, y)", "F.jvp(lambda x, v: x @ v, (x, v), (y, v))", "F.jvp(lambda s: s * 2, s)", "F.jvp(lambda x: (x.sin(), x.sum()), x, y)"],
+    "hessian": ["F.hessian(lambda x: (x**3).sum(), x)", "F.hessian(lambda x, v: ((x * v) ** 2).sum(), (x, v))",
+    "F.hessian(lambda v: v.prod(), v)"],
+    "vjp": ["F.vjp(lambda x: x.exp(), x, y)", "F.vjp(lambda x, v: x * v, (x, v), y)", "F.vjp(lambda x: x.sum(), x)",
+    "F.vjp(lambda x: (x * 2, x.sum()), x, (y, s))"],
+    "jvp": ["F.jvp(lambda x: x.exp(), x, y)", "F.jvp(lambda x, v: x @ v, (x, v), (y, v))",
+    "F.jvp(lambda s: s * 2, s)", "F.jvp(lambda x: (x.sin(), x.sum()), x, y)"],
     "hvp": ["F.hvp(lambda x: (x**3).sum(), x, y)", "F.hvp(lambda x, v: ((x * v) ** 3).sum(), (x, v), (y, v))"],
     "vhp": ["F.vhp(lambda x: (x**3).sum(), x, y)"],
 }  # fmt: skip
@@ -566,13 +657,25 @@ def test_derivatives_of_functions_with_a_graph() -> None:
 # --------------------------------------------------------------------------------------------------- printing
 
 PRINTED = """
-T.tensor(1.0); T.tensor(1); T.tensor(True); T.tensor([]); T.zeros(0, 3); T.zeros(2, 0); T.tensor([1.0, 2.0]); T.tensor([1.5, 2.25]); T.tensor([0.1, 100.0]); T.tensor([1e-5, 1.0]); T.tensor([1e10, 1.0]); T.tensor([1e-10])
-T.tensor([float('nan'), 1.0]); T.tensor([float('inf'), -1.5]); T.tensor([float('inf')]); T.tensor([-0.0, 0.0]); T.tensor([1, 200, -3]); T.tensor([True, False]); T.tensor([[1.0, 2.0], [3.0, 4.5]]); T.ones(2, 3, 4); T.arange(5); T.arange(30); T.arange(1001); T.arange(2000).reshape(40, 50)
-T.arange(30.0); T.arange(30.0) / 7; T.ones(2, dtype=T.float64); T.ones(2, dtype=T.int32); T.ones(2, dtype=T.float16); T.ones(2, dtype=T.uint8); T.ones(2, requires_grad=True); T.ones(2, requires_grad=True) * 2; T.ones(2, requires_grad=True).tanh(); T.ones(2, requires_grad=True).exp()
-T.ones(2, requires_grad=True).sum(); T.ones(2, 2, requires_grad=True).sigmoid(); T.ones(2, requires_grad=True) + 1; T.ones(2, requires_grad=True) / 3; -T.ones(2, requires_grad=True); T.ones(2, requires_grad=True) - 1; T.ones(2, requires_grad=True).relu(); T.ones(2, requires_grad=True).mean()
-T.tensor([0.00012, 1.0]); T.tensor([1e8, 1.0]); T.tensor([123456.0, 0.5]); T.tensor([1234567.0]); T.tensor([99999999.0]); T.tensor([1e9]); T.tensor([0.5]); T.tensor(3.14159265, dtype=T.float64); T.tensor([1000.0, 0.1]); T.tensor([1001.0, 1.0]); T.tensor([2.0, 3.0]) ** 20; T.tensor([[1e-3, 5.0], [-2.5, 1e3]])
-T.eye(3); T.linspace(0, 1, 50); T.zeros(3, 3, dtype=T.bool); T.zeros(1, 1, 1, 1); T.ones(7, 7); T.arange(10000.0).reshape(100, 100); T.full((1200,), 0.5); T.ones(3, 400); T.ones(2, 2, 2, 300); T.tensor(-1.5); T.tensor(1e-7); T.tensor(float('nan')); T.tensor([[], []]); T.tensor([5e-324 * 0, 1e-38]); T.ones(2).double() * 1e-3; T.log(T.tensor([0.0, 1.0, 2.0])); T.tensor([1.0, 2.0], dtype=T.float64, requires_grad=True)
-"""  # noqa: E501
+T.tensor(1.0); T.tensor(1); T.tensor(True); T.tensor([]); T.zeros(0, 3); T.zeros(2, 0); T.tensor([1.0, 2.0])
+T.tensor([1.5, 2.25]); T.tensor([0.1, 100.0]); T.tensor([1e-5, 1.0]); T.tensor([1e10, 1.0]); T.tensor([1e-10])
+T.tensor([float('nan'), 1.0]); T.tensor([float('inf'), -1.5]); T.tensor([float('inf')]); T.tensor([-0.0, 0.0])
+T.tensor([1, 200, -3]); T.tensor([True, False]); T.tensor([[1.0, 2.0], [3.0, 4.5]]); T.ones(2, 3, 4); T.arange(5)
+T.arange(30); T.arange(1001); T.arange(2000).reshape(40, 50)
+T.arange(30.0); T.arange(30.0) / 7; T.ones(2, dtype=T.float64); T.ones(2, dtype=T.int32); T.ones(2, dtype=T.float16)
+T.ones(2, dtype=T.uint8); T.ones(2, requires_grad=True); T.ones(2, requires_grad=True) * 2
+T.ones(2, requires_grad=True).tanh(); T.ones(2, requires_grad=True).exp()
+T.ones(2, requires_grad=True).sum(); T.ones(2, 2, requires_grad=True).sigmoid(); T.ones(2, requires_grad=True) + 1
+T.ones(2, requires_grad=True) / 3; -T.ones(2, requires_grad=True); T.ones(2, requires_grad=True) - 1
+T.ones(2, requires_grad=True).relu(); T.ones(2, requires_grad=True).mean()
+T.tensor([0.00012, 1.0]); T.tensor([1e8, 1.0]); T.tensor([123456.0, 0.5]); T.tensor([1234567.0])
+T.tensor([99999999.0]); T.tensor([1e9]); T.tensor([0.5]); T.tensor(3.14159265, dtype=T.float64)
+T.tensor([1000.0, 0.1]); T.tensor([1001.0, 1.0]); T.tensor([2.0, 3.0]) ** 20; T.tensor([[1e-3, 5.0], [-2.5, 1e3]])
+T.eye(3); T.linspace(0, 1, 50); T.zeros(3, 3, dtype=T.bool); T.zeros(1, 1, 1, 1); T.ones(7, 7)
+T.arange(10000.0).reshape(100, 100); T.full((1200,), 0.5); T.ones(3, 400); T.ones(2, 2, 2, 300); T.tensor(-1.5)
+T.tensor(1e-7); T.tensor(float('nan')); T.tensor([[], []]); T.tensor([5e-324 * 0, 1e-38]); T.ones(2).double() * 1e-3
+T.log(T.tensor([0.0, 1.0, 2.0])); T.tensor([1.0, 2.0], dtype=T.float64, requires_grad=True)
+"""
 
 
 @pytest.mark.parametrize("program", [p.strip() for line in PRINTED.strip().splitlines() for p in line.split(";")])
@@ -584,7 +687,8 @@ def test_printing(program: str) -> None:
     assert ours == theirs
 
 
-SHOWN = st.floats(-1e6, 1e6, width=32) | st.integers(-5, 5).map(float) | st.sampled_from([np.inf, -np.inf, np.nan, 1e-8, 123456789.0])
+SHOWN = st.floats(-1e6, 1e6, width=32) | st.integers(-5,
+    5).map(float) | st.sampled_from([np.inf, -np.inf, np.nan, 1e-8, 123456789.0])
 
 
 @given(st.lists(SHOWN, min_size=1, max_size=8))

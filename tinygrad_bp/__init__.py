@@ -33,6 +33,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .device import device
 from .dtypes import (
     bool,
     double,
@@ -95,7 +96,7 @@ from .utilities import (
 )
 
 if TYPE_CHECKING:
-    from . import data, gradcheck, nn, optim, random, serialize, testing
+    from . import cuda, data, gradcheck, nn, optim, random, serialize, testing
     from .random import (
         Generator,
         default_generator,
@@ -109,7 +110,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-_LATER = {name: name for name in ("data", "gradcheck", "nn", "optim", "random", "serialize", "testing")}
+_LATER = {name: name for name in ("cuda", "data", "gradcheck", "nn", "optim", "random", "serialize", "testing")}
 _STREAM = ("Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state")
 _LATER |= dict.fromkeys(_STREAM, "random")
 
@@ -175,6 +176,7 @@ cumsum = _F["cumsum"]
 diag = _F["diag"]
 diag_embed = _F["diag_embed"]
 diagonal = _F["diagonal"]
+diagonal_view = _F["diagonal_view"]
 div = _F["div"]
 divide = _F["divide"]
 dot = _F["dot"]
@@ -306,19 +308,20 @@ _OPERATIONS = [
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort",
     "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm",
     "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone", "concat", "concatenate", "cos", "cosh",
-    "count_nonzero", "cumprod", "cumsum", "diag", "diag_embed", "diagonal", "div", "divide", "dot", "einsum",
-    "elu", "eq", "erf", "exp", "exp2", "expand", "expm1", "fix", "flatten", "flip", "floor", "floor_divide",
-    "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardtanh", "hstack", "index_select", "isfinite",
-    "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
-    "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsigmoid",
-    "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum", "mean", "median", "min",
-    "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg", "negative", "nonzero", "norm",
-    "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel", "reciprocal", "relu", "remainder",
-    "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt", "scatter", "scatter_add",
-    "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size", "swapaxes", "swapdims", "t",
-    "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace", "transpose", "tril", "triu",
-    "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "view", "vstack", "where",
+    "count_nonzero", "cumprod", "cumsum", "diag", "diag_embed", "diagonal", "diagonal_view", "div", "divide",
+    "dot", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expm1", "fix", "flatten", "flip", "floor",
+    "floor_divide", "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardtanh", "hstack",
+    "index_select", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal", "log",
+    "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logsigmoid", "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum",
+    "mean", "median", "min", "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg",
+    "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel",
+    "reciprocal", "relu", "remainder", "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt",
+    "scatter", "scatter_add", "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus",
+    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size",
+    "swapaxes", "swapdims", "t", "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace",
+    "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "view",
+    "vstack", "where",
 ]  # fmt: skip
 # end of the operations
 
@@ -350,9 +353,9 @@ def load(path: Any) -> dict[str, Tensor]:
 __all__ = [
     "ArgumentError", "AxisError", "DtypeError", "FileFormatError", "Generator", "GraphError", "InplaceError",
     "ModuleError", "NonFiniteError", "ShapeError", "Size", "StateDictError", "Tensor", "TensorError",
-    "allclose", "arange", "as_tensor", "autograd", "bernoulli", "bool", "data", "default_generator", "double",
-    "empty", "empty_like", "enable_grad", "equal", "eye", "float", "float16", "float32", "float64",
-    "from_numpy", "full", "full_like", "get_default_dtype", "get_rng_state", "gradcheck", "half",
+    "allclose", "arange", "as_tensor", "autograd", "bernoulli", "bool", "cuda", "data", "default_generator",
+    "device", "double", "empty", "empty_like", "enable_grad", "equal", "eye", "float", "float16", "float32",
+    "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_rng_state", "gradcheck", "half",
     "inference_mode", "initial_seed", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
     "is_inference_mode_enabled", "is_tensor", "linspace", "load", "long", "manual_seed", "multinomial", "nn",
     "no_grad", "normal", "numel", "ones", "ones_like", "optim", "rand", "rand_like", "randint", "randint_like",

@@ -57,10 +57,11 @@ def parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("gradcheck", help=told, description=told, epilog=EPILOG, formatter_class=raw)
     add = sub.add_argument
     add("target", metavar="MODULE:NAME", help="a Module, its class, a Function or any function of tensors")
-    add("--input", action="append", default=[], metavar="SIZES", help='4,3 · () for one number · "5:int<10"; once per input')
+    sizes = '4,3 · () for one number · "5:int<10" for whole numbers; once for each input'
+    add("--input", action="append", default=[], metavar="SIZES", help=sizes)
     add("--args", default="", metavar="ARGS", help='what the class is made with, as in a call: "3, 2, bias=False"')
     add("--range", default="-2,2", metavar="LOW,HIGH", help="between which the inputs lie (default -2,2)")
-    add("--dtype", choices=("float64", "float32", "float16"), help="check in this dtype (default: in float64, with care)")
+    add("--dtype", choices=("float64", "float32", "float16"), help="in which to check (default float64)")
     add("--order", type=int, choices=(1, 2), default=1, help="2 checks the second derivative")
     add("--seed", type=int, default=0, help="of the inputs, the first weights and all else that is drawn (default 0)")
     add("--json", action="store_true", help="print the report as JSON")
@@ -89,7 +90,8 @@ def resolve(target: str, args: str) -> Any:
     if args:
         raise UsageError(f"--args is for a Module's class, which {target} is not")
     if not callable(found):
-        raise UsageError(f"{target} is a {type(found).__name__}; a Module, a Function or a function of tensors is expected")
+        kind = type(found).__name__
+        raise UsageError(f"{target} is of type {kind}; a Module, a Function or a function of tensors is expected")
     return lambda: found
 
 
@@ -134,9 +136,11 @@ def call_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
         call = ast.parse(f"f({text})", mode="eval").body
         if not isinstance(call, ast.Call) or any(k.arg is None for k in call.keywords):
             raise ValueError
-        return [ast.literal_eval(a) for a in call.args], {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+        named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        return [ast.literal_eval(value) for value in call.args], named
     except (ValueError, SyntaxError):
-        raise UsageError(f'--args {text!r}: numbers, strings, lists and names= are expected: "3, 2, bias=False"') from None
+        told = 'numbers, strings, lists and name=value are expected: "3, 2, bias=False"'
+        raise UsageError(f"--args {text!r}: {told}") from None
 
 
 def inputs(options: argparse.Namespace) -> list[Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .core import Leaf, Tensor, require_float, wrap
-from .creation import cpu_only
 from .declare import Case, linear, publish
+from .device import cpu_only, device
 from .dtypes import bool as bool_
 from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from .errors import DtypeError, GraphError, ShapeError
@@ -33,6 +33,9 @@ clone = linear(
     cases=(Case((2, 3)), Case((0,))),
 )
 publish(globals())
+
+
+CPU = device()
 
 
 class Size(tuple[int, ...]):
@@ -79,7 +82,7 @@ class Methods:
     @property
     def device(self) -> str:
         """Always 'cpu'."""
-        return "cpu"
+        return CPU
 
     @property
     def is_leaf(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .core import Leaf, require_float, wrap
+from .device import cpu_only
 from .dtypes import get_default_dtype
 from .errors import DtypeError, ShapeError
 from .ops.shapes import sizes
@@ -67,12 +68,6 @@ def made(array: np.ndarray, requires_grad: bool = False) -> Tensor:
         require_float(array)
         tensor.node = Leaf(tensor)
     return tensor
-
-
-def cpu_only(device: Any) -> None:
-    """The one device there is; another is refused rather than ignored."""
-    if device is not None and str(device) != "cpu":
-        raise DtypeError(f"device {str(device)!r}: tensors live on 'cpu' only; leave `device` out, or pass 'cpu'")
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -69,6 +69,13 @@ def spelled(op: Op) -> Callable[..., Any]:
         except TypeError as error:
             raise misuse(op, names, args, error) from None
 
+    return titled(function, op)
+
+
+def titled(function: Any, op: Op) -> Any:
+    """The wrapper under the operation's own name and description."""
+    function.__name__ = function.__qualname__ = op.key
+    function.__doc__ = op.call.__doc__ or op.doc
     return function
 
 
@@ -134,7 +141,8 @@ def bind_all() -> None:
             setattr(Tensor, f"__{operator}__", comparing(call) if operator in ("eq", "ne") else call)
         if op.method:
             setattr(Tensor, name, property(op.call) if name in ("T", "mT") else function)
-    FUNCTIONS.update(add=with_alpha(add), sub=with_alpha(sub), div=division)
+    special = {"add": with_alpha(add), "sub": with_alpha(sub), "div": division}
+    FUNCTIONS.update({name: titled(function, REGISTRY[name]) for name, function in special.items()})
     for name in ("add", "sub", "div"):
         setattr(Tensor, name, FUNCTIONS[name])
     for alias, name in ALIASES.items():

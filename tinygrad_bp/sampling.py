@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .core import wrap
-from .creation import array_of, cpu_only, made
+from .creation import array_of, made
+from .device import cpu_only
 from .dtypes import get_default_dtype
 from .inplace import copy_
 from .ops.shapes import sizes

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .factors import constant_factor, elementwise_factor, missing_term, name_variables, wrong_point
+from .partial import couplings, last_resort, laws_broken, nearly, only_there
 from .patterns import close, constant_of, place, show, value_region
 from .structure import Case, coupled_axes, predictions
 
@@ -103,16 +104,21 @@ def diagnose(evidence: Evidence) -> list[str]:
 
 def _sentences(evidence: Evidence) -> Iterator[str]:
     """The first family of mistakes that has something to say; within it, what it says."""
-    families: tuple[Callable[[Evidence], Iterator[str]], ...] = (
-        _wrong_shape, _not_finite, _not_linear, _all_zero, _whole, _partly, _laws_broken, _last_resort,
-    )  # fmt: skip
-    for family in families:
-        said = False
-        for sentence in family(evidence):
+    said = False
+    for before in (_wrong_shape, _not_finite, _not_linear):
+        for sentence in before(evidence):
             said = True
             yield sentence
         if said:
             return
+    case = case_of(evidence)
+    if case is None or not case.bad.any():
+        return
+    families: tuple[Callable[[Evidence, Case], str | None], ...] = (
+        _all_zero, _factor, _exchanged_inputs, _contributions_lost, _predicted, _one_number, _term,
+        only_there, couplings, laws_broken, nearly, last_resort,
+    )  # fmt: skip
+    yield from itertools.islice((text for family in families if (text := family(evidence, case))), 1)
 
 
 def case_of(evidence: Evidence) -> Case | None:
@@ -235,53 +241,35 @@ def _what_became_of_g(evidence: Evidence, atol: float) -> Iterator[str]:
 # ---- mistakes that explain every entry -------------------------------------------------------------------------------
 
 
-def _all_zero(evidence: Evidence) -> Iterator[str]:
-    case = case_of(evidence)
-    if case is None or not case.bad.any():
-        return
-    if case.zero_a[case.live].all() and evidence.second_order:
-        yield (
-            "your backward's result does not depend on this input as far as the graph knows: it was computed on "
-            "detached values or plain arrays, so what depends on them counts as constant (every entry is 0)"
-        )
-    elif case.zero_a[case.live].all():
-        yield (
+def _all_zero(evidence: Evidence, case: Case) -> str | None:
+    if case.zero_a[case.live].all():
+        if evidence.second_order:
+            return (
+                "your backward's result does not depend on this input as far as the graph knows: it was computed on "
+                "detached values or plain arrays, so what depends on them counts as constant (every entry is 0)"
+            )
+        return (
             "frozen: your gradient is 0 at every entry while the right one is not: the input is detached, "
             "overwritten, or its gradient is not returned"
         )
-    elif case.zero_n[case.live].all():
-        yield (
+    if case.zero_n[case.live].all():
+        return (
             "the right gradient is 0 everywhere and yours is not: the function is flat here (a rounding, a sign, a "
             "comparison, a detached input), or yours belongs to another function"
         )
+    return None
 
 
-def _whole(evidence: Evidence) -> Iterator[str]:
-    case = case_of(evidence)
-    if case is None or not case.bad.any():
-        return
-    for rule in (constant_factor, wrong_point, elementwise_factor):
-        sentence = rule(case)
-        if sentence:
-            yield sentence
-            return
-    exchanged = _exchanged_inputs(evidence, case)
-    if exchanged:
-        yield exchanged
-        return
-    kept = _contributions_lost(case)
-    if kept:
-        yield kept
-        return
-    for sentence, value in predictions(case):
-        if case.explains(value):
-            yield sentence
-            return
-    if not case.good.any():
-        for sentence in (_one_number(case), missing_term(case)):
-            if sentence:
-                yield sentence
-                return
+def _factor(evidence: Evidence, case: Case) -> str | None:
+    return constant_factor(case) or wrong_point(case) or elementwise_factor(case)
+
+
+def _predicted(evidence: Evidence, case: Case) -> str | None:
+    return next((sentence for sentence, value in predictions(case) if case.explains(value)), None)
+
+
+def _term(evidence: Evidence, case: Case) -> str | None:
+    return missing_term(case)
 
 
 def _exchanged_inputs(evidence: Evidence, case: Case) -> str | None:
@@ -299,7 +287,7 @@ def _exchanged_inputs(evidence: Evidence, case: Case) -> str | None:
     return None
 
 
-def _one_number(case: Case) -> str | None:
+def _one_number(evidence: Evidence, case: Case) -> str | None:
     for row_a, row_n in zip(case.analytic, case.numeric, strict=True):
         if row_a.size < 2 or constant_of(row_a) is None or constant_of(row_n) is not None:
             return None
@@ -312,7 +300,7 @@ def _one_number(case: Case) -> str | None:
     return text
 
 
-def _contributions_lost(case: Case) -> str | None:
+def _contributions_lost(evidence: Evidence, case: Case) -> str | None:
     """Entries are either right or 0: which contributions are missing tells what happened to them."""
     lost = case.bad & case.zero_a
     if not case.good.any() or (case.bad & ~lost).any():

@@ -36,6 +36,7 @@ class Case:
         self.bad = self.live & ~close(analytic, numeric, self.atol)
         self.good = self.live & ~self.bad
         self.variables: list[Variable] = []
+        self.scalars: list[Variable] = []
 
     @property
     def shape(self) -> tuple[int, int]:

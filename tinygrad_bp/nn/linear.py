@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..creation import cpu_only
+from ..device import cpu_only
 from ..dtypes import get_default_dtype
 from ..errors import ArgumentError
 from . import functional as F

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..calling import normal_axes
-from ..declare import Case, bilinear, composite, fused, publish
-from ..dialect import rows
+from ..declare import Case, bilinear, composite, fused, linear, publish
+from ..dialect import inverse, rows
+from ..dialect import scatter_into as scatter_into_of
 from ..errors import ShapeError
 from .indexing import scatter_into
 from .shapes import permute, reshape, t, transpose
@@ -151,6 +152,33 @@ def addmm(x: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Any:
     return (x if beta == 1 else beta * x) + (y if alpha == 1 else alpha * y)
 
 
+def _places(shape: Any, offset: int, i: int, j: int) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
+    """Where a diagonal lies once dimensions i and j are the last ones: (index, shape then, the permutation)."""
+    axes = (*[k for k in range(len(shape)) if k not in (i, j)], i, j)
+    steps = np.arange(max(0, min(shape[i] + min(offset, 0), shape[j] - max(offset, 0))))
+    return (Ellipsis, steps + max(-offset, 0), steps + max(offset, 0)), tuple(shape[k] for k in axes), axes
+
+
+def _diagonal(x: Any, offset: int, i: int, j: int) -> Any:
+    view = np.diagonal(x, offset, i, j)
+    view.flags.writeable = x.flags.writeable  # NumPy gives a read-only view; PyTorch's may be written
+    return view
+
+
+def _diagonal_back(g: Any, x_shape: Any, offset: int, i: int, j: int) -> Any:
+    key, shape, axes = _places(x_shape, offset, i, j)
+    return np.transpose(scatter_into_of(g, key, shape), inverse(axes))
+
+
+diagonal_view = linear(
+    _diagonal,
+    "the entries (k, k + offset) of two dimensions, as the last dimension",
+    _diagonal_back,
+    method=False,
+    cases=(Case((3, 4), offset=0, i=0, j=1), Case((2, 3, 4), offset=-1, i=2, j=0)),
+)
+
+
 @composite(
     numpy=(np.diagonal,),
     cases=(
@@ -161,12 +189,8 @@ def addmm(x: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Any:
     ),
 )
 def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-    """The entries (i, i + offset) of two dimensions, as the last dimension."""
-    i, j = normal_axes((dim1, dim2), x.ndim, "diagonal")
-    axes = [k for k in range(x.ndim) if k not in (i, j)]
-    n = max(0, min(x.shape[i] + min(offset, 0), x.shape[j] - max(offset, 0)))
-    steps = np.arange(n)
-    return permute(x, (*axes, i, j))[(Ellipsis, steps + max(-offset, 0), steps + max(offset, 0))]
+    """The entries (i, i + offset) of two dimensions, as the last dimension: a view."""
+    return diagonal_view(x, offset, *normal_axes((dim1, dim2), x.ndim, "diagonal"))
 
 
 @composite(cases=(Case((2, 3)), Case((2,), offset=-1)))
@@ -185,7 +209,7 @@ def diag(x: Any, diagonal: int = 0) -> Any:
         return diag_embed(x, diagonal)
     if x.ndim != 2:
         raise ShapeError(f"diag: needs a vector or a matrix, got {tuple(x.shape)}; use diagonal or diag_embed")
-    return diagonal_of(x, diagonal)
+    return diagonal_of(x, diagonal).clone()
 
 
 diagonal_of = diagonal

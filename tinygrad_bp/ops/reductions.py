@@ -122,9 +122,11 @@ cumsum = linear(
 def cumprod(x: Any, axis: int) -> Any:
     """Running product along an axis, by doubling: its derivative is right at zeros too."""
     axis, step = normal_axis(axis, x.ndim, "cumprod"), 1
+    if not x.ndim or x.shape[axis] < 2:
+        return x.clone()
     if x.dtype.kind in "iub":
         x = x.long()
-    while x.ndim and step < x.shape[axis]:
+    while step < x.shape[axis]:
         head = (slice(None),) * axis
         rest = x[(*head, slice(step, None))] * x[(*head, slice(None, -step))]
         x = np.concatenate([x[(*head, slice(None, step))], rest], axis=axis)
@@ -144,7 +146,7 @@ def cumprod(x: Any, axis: int) -> Any:
 )
 def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Product, by halving: its derivative is right at zeros too."""
-    axes = normal_axes(axis, x.ndim, "prod")
+    axes, numel = normal_axes(axis, x.ndim, "prod"), x.numel()
     if x.dtype.kind in "iub":
         x = x.long()
     for i in axes:
@@ -156,7 +158,8 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
             x = left * right if x.shape[i] == 2 * half else np.concatenate([left * right, rest], axis=i)
         if x.ndim and x.shape[i] == 0:
             x = x.sum(axis=i, keepdims=True) + 1
-    return x if keepdims else x.reshape([n for i, n in enumerate(x.shape) if i not in axes])
+    y = x if keepdims else x.reshape([n for i, n in enumerate(x.shape) if i not in axes])
+    return y.clone() if y.numel() == numel else y  # nothing was multiplied: still no view of x
 
 
 @composite(

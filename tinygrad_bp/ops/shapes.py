@@ -6,6 +6,7 @@ broadcast_to ↔ sum_to_size · reshape ↔ reshape back · transpose ↔ the in
 
 from __future__ import annotations
 
+from builtins import all as all_of
 from math import prod
 from typing import Any
 
@@ -78,7 +79,7 @@ reshape = linear(
     cases=(Case((2, 6), shape=(3, 4)), Case((4,), shape=(2, 2)), Case((), shape=(1, 1)), Case((0, 3), shape=(3, 0))),
 )
 broadcast_to = linear(
-    lambda x, shape: np.broadcast_to(x, shape),
+    lambda x, shape: x[...] if x.shape == shape else np.broadcast_to(x, shape),
     "x repeated along sizes of 1, without copying",
     lambda g, x_shape: dialect.sum_to(g, x_shape),
     front=_expand,
@@ -100,7 +101,7 @@ permute = linear(
     cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((2, 3), axes=(1, 0)), Case((), axes=())),
 )
 flip = linear(
-    lambda x, axis: np.flip(x, axis),
+    lambda x, axis: np.flip(x, axis).copy(),  # with memory of its own, as in PyTorch
     "back to front along axes",
     lambda g, axis: np.flip(g, axis),
     front=lambda x, *axis: (x, normal_axes(axis[0] if len(axis) == 1 else axis, x.ndim, "flip")),
@@ -246,6 +247,8 @@ def repeat(x: Any, *sizes_: Any) -> Any:
     if len(times) < x.ndim or any(n < 0 for n in times):
         raise ShapeError(f"repeat: {times} needs a number for each of the {x.ndim} dimensions, none negative")
     shape = (1,) * (len(times) - x.ndim) + tuple(x.shape)
+    if all_of(k == 1 for k in times):
+        return reshape(x, shape).clone()
     spread = reshape(x, tuple(n for size in shape for n in (1, size)))
     spread = broadcast_to(spread, tuple(n for pair in zip(times, shape, strict=True) for n in pair))
     return reshape(spread, tuple(k * n for k, n in zip(times, shape, strict=True)))

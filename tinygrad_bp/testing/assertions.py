@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..gradcheck import GradcheckReport
 
-# dtype: (rtol, atol), those of torch.testing.assert_close, so that a test means the same in both; any other dtype is exact.
+# dtype: (rtol, atol), those of torch.testing.assert_close, so a test means the same in both; other dtypes are exact
 TOLERANCES = {"float16": (1e-3, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}
 SHOWN = 5  # entries in the table of a failure
 MAP = (16, 64)  # rows and columns of the largest map

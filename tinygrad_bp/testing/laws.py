@@ -25,7 +25,7 @@ class Broken(AssertionError):
     """The law does not hold, and the message says how it is seen."""
 
 
-class Untried(Exception):  # noqa: N818 (a reason, not an error)
+class Untried(Exception):
     """Nothing in this layer that the law speaks of."""
 
 
@@ -78,7 +78,7 @@ class Trial:
         if live:
             backward(live, cotangents)
         if tell and any(not np.array_equal(g.array, before) for g, before in zip(cotangents, kept, strict=True)):
-            raise Broken("backward overwrites the gradient that it is given, which others may hold too; compute a new one")
+            raise Broken("backward overwrites the incoming gradient, which others may hold too; compute a new tensor")
 
 
 def outputs_of(value: Any) -> list[Any]:
@@ -140,10 +140,10 @@ def dtype(trial: Trial) -> None:
     """float32 in, float32 out, and so for float64; gradients have the dtype of what they belong to."""
     for name in ("float32", "float64"):
         layer, inputs = trial.layer(name), trial.inputs(name)
-        outputs = trial.call(layer, inputs)
+        outputs = trial.call(layer, [x.clone() for x in inputs])
         for i, y in enumerate(outputs):
             if y.array.dtype.kind == "f" and y.array.dtype != name:
-                lost = unregistered(layer) or "is there a NumPy number in forward, such as np.sqrt(2)? Take math.sqrt(2)"
+                lost = unregistered(layer) or "a NumPy number in forward, such as np.sqrt(2)? Take math.sqrt(2)"
                 raise Broken(f"{name} goes in, and output {i} is {y.array.dtype}; {lost}")
         trial.backward(outputs)
         for what, x in [*((f"input {i}", x) for i, x in enumerate(inputs)), *layer.named_parameters()]:
@@ -224,7 +224,7 @@ def train_eval(trial: Trial) -> None:
         layer.train(mode)
         deaf = [path or type(layer).__name__ for path, part in layer.named_modules() if part.training is not mode]
         if deaf:
-            raise Broken(f"train({mode}) does not reach {', '.join(deaf)}; call super().train(mode) in it and return self")
+            raise Broken(f"train({mode}) does not reach {', '.join(deaf)}: an own `train` calls super().train(mode)")
     state = {key: value.array.copy() for key, value in layer.state_dict().items()}
     first, again = (trial.call(layer, trial.inputs(grad=False), stream) for stream in (1, 2))
     if any(part.training for part in layer.modules()):
@@ -268,8 +268,8 @@ def unregistered(layer: Any) -> str:
             where = f"{path}.{name}" if path else name
             held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
             if any(isinstance(x, Parameter | Module) and id(x) not in known for x in held):
-                use = "ModuleDict or ParameterDict" if isinstance(value, dict) else "ModuleList or ParameterList"
-                return f"{where} holds parameters or layers in a {type(value).__name__}, where they are not found: use {use}"
+                use = "use ModuleDict or ParameterDict" if isinstance(value, dict) else "use ModuleList or ParameterList"
+                return f"{where} holds layers or parameters in a {type(value).__name__}, where nothing finds them: {use}"
             if isinstance(value, Tensor) and id(value) not in known:
                 return f"{where} is a Tensor, but no parameter and no buffer: self.register_buffer({name!r}, …)"
     return ""

@@ -23,9 +23,11 @@ __all__ = ["LAWS", "LawError", "LawResult", "ModuleReport", "check_module"]
 
 
 class LawResult:
-    """How one law fared: `verdict` is PASS, FAIL or SKIPPED; `note` says why; `shapes` are the smallest that break it."""
+    """How one law fared: `verdict` is PASS, FAIL or SKIPPED, `note` why, `shapes` the smallest that break it."""
 
-    def __init__(self, law: str, verdict: str, note: str = "", shapes: tuple[tuple[int, ...], ...] | None = None) -> None:
+    def __init__(
+        self, law: str, verdict: str, note: str = "", shapes: tuple[tuple[int, ...], ...] | None = None
+    ) -> None:
         self.law, self.verdict, self.note, self.shapes = law, verdict, note, shapes
 
     def __str__(self) -> str:
@@ -63,7 +65,8 @@ class ModuleReport:
     def __str__(self) -> str:
         wrong = len(self.failures)
         state = f"{wrong} of {len(self.results)} laws broken" if wrong else "every law that was tried holds"
-        return "\n".join([f"check_module of {self.subject}: {state} (seed {self.seed})", *(f"  {r}" for r in self.results)])
+        head = f"check_module of {self.subject}: {state} (seed {self.seed})"
+        return "\n".join([head, *(f"  {result}" for result in self.results)])
 
     __repr__ = __str__
 
@@ -95,8 +98,8 @@ def check_module(
 
     Args:
         layer: a Module class (called with `args` and `kwargs`), a function that makes a Module, or a Module.
-        inputs: the shape of each input, with letters for sizes that are drawn ("N,3"); "*" (any shape) if none is given.
-            If the first axis is a letter, it is the batch; "N:int<10" are whole numbers from 0 to 9.
+        inputs: the shape of each input, with letters for sizes that are drawn ("N,3"); "*" (any shape) if none is
+            given. If the first axis is a letter, it is the batch; "N:int<10" are whole numbers from 0 to 9.
         laws, skip: names of the laws to try, or to leave out.
         max_examples: how many draws for each law; sizes are from `min_side` (0: empty arrays too) to `max_side`.
         low, high: between which the float inputs lie. seed: of every draw.
@@ -178,13 +181,13 @@ class _Draw:
     """All that a law is tried with."""
 
     def __init__(
-        self, make: Any, specs: list[Spec], sides: tuple[int, int], between: tuple[float, float], seed: int, count: int
+        self, make: Any, specs: list[Spec], sides: tuple[int, int], span: tuple[float, float], seed: int, count: int
     ) -> None:
-        self.make, self.specs, self.sides, self.between, self.seed, self.count = make, specs, sides, between, seed, count
+        self.make, self.specs, self.sides, self.between, self.seed, self.count = make, specs, sides, span, seed, count
 
 
 def _try(law: str, given_by: _Draw) -> LawResult:
-    """Draw shapes until the law is broken or all examples are used up; Hypothesis ends on the smallest that break it."""
+    """Draw shapes until the law is broken or `count` have been tried; Hypothesis ends on the smallest that break it."""
     import hypothesis
     from hypothesis import HealthCheck, Phase, Verbosity, given, settings
     from hypothesis import strategies as st
