@@ -70,6 +70,16 @@ def spread(*shapes: str) -> Draw:
     return draw
 
 
+def wide(rng: Rng, nm: Shape) -> list[np.ndarray]:
+    """At least four by four."""
+    return [rng.normal(size=(nm[0] + 2, nm[1] + 2))]
+
+
+def both_sides_of_one(rng: Rng, nm: Shape) -> list[np.ndarray]:
+    """Some entries within ±1 and some beyond, in every draw."""
+    return [np.resize([0.3, -1.5, -0.4, 1.7, 0.7], nm) + rng.normal(size=nm) * 0.03]
+
+
 def wrong(kind: str, says: str, draw: Draw | None = None, *, order: int = 1) -> Callable[[Any], Any]:
     """Register a layer with a mistake of this kind; the diagnosis must match the pattern `says`."""
 
@@ -267,7 +277,7 @@ def weight_gradient_transposed(t: Any) -> Any:
     return layer(t, lambda x, w: x @ w, lambda g, y, x, w: (g @ w.T, g.T @ x))
 
 
-@wrong("transposed", r"reshape.* where a transpose belongs")
+@wrong("transposed", r"transpose")
 def transpose_by_reshape(t: Any) -> Any:
     return layer(t, lambda x: x.T.clone(), lambda g, y, x: g.reshape(x.shape))
 
@@ -287,9 +297,9 @@ def flip_not_undone(t: Any) -> Any:
     return layer(t, lambda x: x.flip(1) * 3.0, lambda g, y, x: g * 3.0)
 
 
-@wrong("places", r"off by one|transposed|wrong places", spread("nm"))
+@wrong("places", r"off by one|transposed|wrong places", lambda rng, nm: [rng.normal(size=(nm[0], nm[1] + 1))])
 def roll_the_same_way(t: Any) -> Any:
-    return layer(t, lambda x: t.roll(x, 1, 1), lambda g, y, x: t.roll(g, 1, 1) if x.shape[1] > 2 else g * 1.0)
+    return layer(t, lambda x: t.roll(x, 1, 1), lambda g, y, x: t.roll(g, 1, 1))
 
 
 @wrong("places", r"transpose|reversed|wrong places|other places", spread("nm"))
@@ -297,7 +307,7 @@ def cumsum_forwards(t: Any) -> Any:
     return layer(t, lambda x: x.cumsum(1), lambda g, y, x: g.cumsum(1))
 
 
-@wrong("places", r"turned round|reversed", lambda rng, nm: [rng.normal(size=nm[1] + 4), rng.normal(size=3)])
+@wrong("places", r"turned round", lambda rng, nm: [rng.normal(size=nm[1] + 4), rng.normal(size=3)])
 def convolution_kernel_not_turned(t: Any) -> Any:
     """'Same' padding, so that input and output have one size."""
 
@@ -362,7 +372,7 @@ def embedding_overwrites(t: Any) -> Any:
     return layer(t, lambda w: t.stack([w[k] for k in _rows(w.shape)]), backward)
 
 
-@wrong("last write", r"last write wins|only (the first|one) counts|contributions")
+@wrong("last write", r"last write wins|only (the first|one) counts|contributions", wide)
 def windows_overwrite(t: Any) -> Any:
     """Overlapping windows of two; each entry but the ends lies in two of them."""
 
@@ -412,7 +422,7 @@ def maximum_swapped(t: Any) -> Any:
 
 # ---- wrong: one branch, one border -----------------------------------------------------------------------------------
 
-NEGATIVE = r"only where .*x.* is negative"
+NEGATIVE = r"where .*x.* is negative"
 
 
 @wrong("branch", NEGATIVE)
@@ -440,12 +450,12 @@ def relu_mask_reversed(t: Any) -> Any:
     return layer(t, t.relu, lambda g, y, x: g * (x < 0))
 
 
-@wrong("branch", r"only where abs\(.*x\) > 1|only where")
+@wrong("branch", r"only where", both_sides_of_one)
 def hardtanh_without_mask(t: Any) -> Any:
     return layer(t, lambda x: x.clamp(-1, 1), lambda g, y, x: g)
 
 
-@wrong("branch", r"only where", lambda rng, nm: [np.resize([0.3, -0.4, 1.5, -1.7, 0.7], nm) + rng.normal(size=nm) * 0.05])
+@wrong("branch", r"only where", both_sides_of_one)
 def huber_not_clipped(t: Any) -> Any:
     huber = lambda x: t.where(x.abs() < 1, 0.5 * x * x, x.abs() - 0.5)  # noqa: E731
     return layer(t, huber, lambda g, y, x: g * x)
@@ -658,17 +668,14 @@ def _standardise(x: Any, axis: int) -> Any:
     return (x - x.mean(axis, keepdim=True)) / (x.var(axis, correction=0, keepdim=True) + 1e-5).sqrt()
 
 
-WIDE: Draw = lambda rng, nm: [rng.normal(size=(nm[0] + 2, nm[1] + 2))]  # noqa: E731
-
-
-@wrong("cross terms", r"cross terms|diagonal", WIDE)
+@wrong("cross terms", r"cross terms|diagonal", wide)
 def layer_norm_statistics_constant(t: Any) -> Any:
     return layer(
         t, lambda x: _standardise(x, 1), lambda g, y, x: g / (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
     )
 
 
-@wrong("cross terms", r"cross terms", WIDE)
+@wrong("cross terms", r"cross terms", wide)
 def batch_norm_variance_constant(t: Any) -> Any:
     def backward(g: Any, y: Any, x: Any) -> Any:
         return (g - g.mean(0, keepdim=True)) / (x.var(0, correction=0, keepdim=True) + 1e-5).sqrt()
@@ -676,7 +683,7 @@ def batch_norm_variance_constant(t: Any) -> Any:
     return layer(t, lambda x: _standardise(x, 0), backward)
 
 
-@wrong("cross terms", r"cross terms", WIDE)
+@wrong("cross terms", r"cross terms", wide)
 def layer_norm_mean_constant(t: Any) -> Any:
     def backward(g: Any, y: Any, x: Any) -> Any:
         return (g - y * (g * y).mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
@@ -684,13 +691,13 @@ def layer_norm_mean_constant(t: Any) -> Any:
     return layer(t, lambda x: _standardise(x, 1), backward)
 
 
-@wrong("cross terms", r"cross terms|diagonal", WIDE)
+@wrong("cross terms", r"cross terms|diagonal", wide)
 def unit_norm_without_projection(t: Any) -> Any:
     norm = lambda x: (x * x).sum(1, keepdim=True).sqrt()  # noqa: E731
     return layer(t, lambda x: x / norm(x), lambda g, y, x: g / norm(x))
 
 
-@wrong("mask", r"flows where|mask|factor", WIDE)
+@wrong("mask", r"flows where|mask|factor", wide)
 def dropout_mask_forgotten(t: Any) -> Any:
     def forward(x: Any) -> Any:
         keep = t.ones_like(x)
@@ -700,15 +707,14 @@ def dropout_mask_forgotten(t: Any) -> Any:
     return layer(t, forward, lambda g, y, x: g * 2.0)
 
 
-@wrong("mask", r"other places|positions|place")
+@wrong("mask", r"wrong|other places|positions|place", wide)
 def max_to_the_first(t: Any) -> Any:
     def backward(g: Any, y: Any, x: Any) -> Any:
         first = t.zeros_like(x)
         first[:, 0] = g
         return first
 
-    draw_safe = lambda x: (x + t.arange(x.shape[1]).to(x.dtype) * 9.0).max(1).values  # noqa: E731
-    return layer(t, draw_safe, backward)
+    return layer(t, lambda x: x.max(1).values, backward)
 
 
 @wrong("flat", r"right gradient is 0 everywhere")
@@ -761,19 +767,385 @@ def _dense(t: Any, backward: Any) -> Any:
     return made()
 
 
-FOUR: Draw = lambda rng, nm: [rng.normal(size=(nm[0] + 1, 4))]  # noqa: E731
+def four(rng: Rng, nm: Shape) -> list[np.ndarray]:
+    """Samples of four features."""
+    return [rng.normal(size=(nm[0] + 1, 4))]
 
 
-@wrong("parameter", r"^sign: .*minus", FOUR)
+@wrong("parameter", r"^sign: .*minus", four)
 def module_weight_sign(t: Any) -> Any:
     return _dense(t, lambda g, y, x, w, b: (g @ w, -(g.T @ x), g.sum(0)))
 
 
-@wrong("parameter", r"^frozen", FOUR)
+@wrong("parameter", r"^frozen", four)
 def module_bias_frozen(t: Any) -> Any:
     return _dense(t, lambda g, y, x, w, b: (g @ w, g.T @ x, t.zeros_like(b)))
 
 
-@wrong("parameter", r"constant factor 1/.*(batch size|feeds|number)", FOUR)
+@wrong("parameter", r"constant factor 1/.*(batch size|feeds|number)", four)
 def module_bias_averaged(t: Any) -> Any:
     return _dense(t, lambda g, y, x, w, b: (g @ w, g.T @ x, g.mean(0)))
+
+
+# ======================================================================================================================
+# Right layers
+# ======================================================================================================================
+
+
+def fixed(*arrays: Any) -> Draw:
+    """The same inputs whatever the shape."""
+    return lambda rng, nm: [np.array(a, dtype=float) for a in arrays]
+
+
+def scaled(by: float) -> Draw:
+    """Inputs of both signs of this size."""
+    return lambda rng, nm: [by * x for x in spread("nm")(rng, nm)]
+
+
+def with_zeros(rng: Rng, nm: Shape) -> list[np.ndarray]:
+    """Both signs, and 0 itself."""
+    return [np.resize([0.0, 1.3, -0.7, 0.0, 0.4], nm) + 0.0]
+
+
+# ---- kinks and ties --------------------------------------------------------------------------------------------------
+
+
+@right("kink", with_zeros, points=True)
+def relu_at_zero(t: Any) -> Any:
+    return layer(t, t.relu, lambda g, y, x: g * (x > 0))
+
+
+@right("kink", with_zeros, points=True)
+def relu_at_zero_other_convention(t: Any) -> Any:
+    return layer(t, t.relu, lambda g, y, x: g * (x >= 0))
+
+
+@right("kink", with_zeros, points=True)
+def abs_at_zero(t: Any) -> Any:
+    return layer(t, t.abs, lambda g, y, x: g * t.sign(x))
+
+
+@right("kink", lambda rng, nm: [np.resize([1.0, -1.0, 0.5, 2.0, -3.0], nm)], points=True)
+def clamp_at_its_bounds(t: Any) -> Any:
+    return layer(t, lambda x: x.clamp(-1, 1), lambda g, y, x: g * ((x >= -1) & (x <= 1)))
+
+
+@right("kink", with_zeros, points=True)
+def leaky_relu_at_zero(t: Any) -> Any:
+    return layer(t, lambda x: t.where(x > 0, x, 0.1 * x), lambda g, y, x: g * t.where(x > 0, 1.0, 0.1))
+
+
+@right("kink", lambda rng, nm: [np.resize([1e-7, -1e-7, 1.0, -2.0, 3e-9], nm)], points=True)
+def relu_close_to_zero(t: Any) -> Any:
+    return layer(t, t.relu, lambda g, y, x: g * (x > 0))
+
+
+@right("kink", lambda rng, nm: [np.resize([1.0, 2.0, 2.0, 0.5], nm)], points=True)
+def max_with_ties(t: Any) -> Any:
+    def backward(g: Any, y: Any, x: Any) -> Any:
+        share = (x == y[:, None]).to(x.dtype)
+        return g[:, None] * share / share.sum(1, keepdim=True)
+
+    return layer(t, lambda x: x.max(1).values, backward)
+
+
+@right("kink", lambda rng, nm: [np.ones(nm), np.ones(nm)], points=True)
+def maximum_of_equals(t: Any) -> Any:
+    return layer(t, t.maximum, lambda g, y, a, b: (g * 0.5, g * 0.5))
+
+
+@right("kink", lambda rng, nm: [np.resize([3.0, 1.0, 1.0, 2.0], nm)], points=True)
+def sort_with_ties(t: Any) -> Any:
+    def forward(x: Any) -> Any:
+        return t.sort(x, 1).values
+
+    def backward(g: Any, y: Any, x: Any) -> Any:
+        return g.gather(1, t.argsort(t.argsort(x, 1), 1))
+
+    return layer(t, forward, backward)
+
+
+@right("sort")
+def sort_without_ties(t: Any) -> Any:
+    return layer(
+        t, lambda x: t.sort(x, 1).values, lambda g, y, x: g.gather(1, t.argsort(t.argsort(x, 1), 1))
+    )
+
+
+@right("kink", fixed([0.0, 0.0, 0.0]), points=True)
+def norm_at_zero(t: Any) -> Any:
+    def backward(g: Any, y: Any, x: Any) -> Any:
+        return g * x / t.where(y > 0, y, t.ones_like(y))
+
+    return layer(t, lambda x: (x * x).sum().sqrt(), backward)
+
+
+@right("kink", with_zeros, points=True)
+def l1_norm(t: Any) -> Any:
+    return layer(t, lambda x: x.abs().sum(), lambda g, y, x: g * t.sign(x))
+
+
+@right("kink", lambda rng, nm: [np.resize([1.0, -1.0, 0.3, 2.0], nm)], points=True)
+def huber_at_one(t: Any) -> Any:
+    huber = lambda x: t.where(x.abs() < 1, 0.5 * x * x, x.abs() - 0.5)  # noqa: E731
+    return layer(t, huber, lambda g, y, x: g * x.clamp(-1, 1))
+
+
+@right("jump")
+def step_function(t: Any) -> Any:
+    return layer(t, lambda x: (x > 0).to(x.dtype) + x, lambda g, y, x: g)
+
+
+# ---- scales and precision --------------------------------------------------------------------------------------------
+
+
+@right("scale", scaled(1e-8))
+def square_of_tiny(t: Any) -> Any:
+    return layer(t, lambda x: x * x, lambda g, y, x: 2 * g * x)
+
+
+@right("scale", scaled(1e8))
+def square_of_huge(t: Any) -> Any:
+    return layer(t, lambda x: x * x, lambda g, y, x: 2 * g * x)
+
+
+@right("scale", scaled(1e-8))
+def tanh_of_tiny(t: Any) -> Any:
+    return layer(t, t.tanh, lambda g, y, x: g * (1 - y * y))
+
+
+@right("scale", scaled(1e8))
+def sum_of_huge(t: Any) -> Any:
+    return layer(t, lambda x: x.sum(1), lambda g, y, x: g[:, None].expand(x.shape))
+
+
+@right("scale", scaled(1e8))
+def reciprocal_of_huge(t: Any) -> Any:
+    return layer(t, lambda x: 1 / x, lambda g, y, x: -g * y * y)
+
+
+@right("scale", lambda rng, nm: [1e-8 * (1 + rng.random(nm))])
+def log_of_tiny(t: Any) -> Any:
+    return layer(t, t.log, lambda g, y, x: g / x)
+
+
+@right("scale", lambda rng, nm: [rng.normal(size=nm) * np.resize([1e-8, 1.0, 1e8], nm)])
+def mixed_scales(t: Any) -> Any:
+    return layer(t, lambda x: x * x, lambda g, y, x: 2 * g * x)
+
+
+@right("scale", lambda rng, nm: [1e8 * rng.normal(size=nm), 1e-8 * rng.normal(size=nm)])
+def product_of_huge_and_tiny(t: Any) -> Any:
+    return layer(t, lambda a, b: a * b, lambda g, y, a, b: (g * b, g * a))
+
+
+@right("scale", lambda rng, nm: [1e8 + rng.normal(size=nm)])
+def sine_far_out(t: Any) -> Any:
+    return layer(t, t.sin, lambda g, y, x: g * t.cos(x))
+
+
+@right("scale", lambda rng, nm: [30 + 5 * rng.normal(size=nm)])
+def saturated_sigmoid(t: Any) -> Any:
+    return layer(t, t.sigmoid, lambda g, y, x: g * y * (1 - y))
+
+
+@right("float32", dtype=np.float32)
+def tanh_float32(t: Any) -> Any:
+    return layer(t, t.tanh, lambda g, y, x: g * (1 - y * y))
+
+
+@right("float32", dtype=np.float32)
+def softmax_float32(t: Any) -> Any:
+    return layer(t, lambda x: t.softmax(x, 1), lambda g, y, x: y * (g - (g * y).sum(1, keepdim=True)))
+
+
+@right("float32", spread("nm", "mm", "m"), dtype=np.float32)
+def dense_float32(t: Any) -> Any:
+    return layer(t, lambda x, w, b: x @ w + b, lambda g, y, x, w, b: (g @ w.T, x.T @ g, g.sum(0)))
+
+
+@right("float32", lambda rng, nm: [100 * rng.normal(size=nm)], dtype=np.float32)
+def square_float32(t: Any) -> Any:
+    return layer(t, lambda x: (x * x).sum(), lambda g, y, x: 2 * g * x)
+
+
+@right("float32", positive("nm"), dtype=np.float32)
+def logsumexp_float32(t: Any) -> Any:
+    return layer(
+        t, lambda x: t.logsumexp(x, 1), lambda g, y, x: g[:, None] * t.exp(x - y[:, None])
+    )
+
+
+# ---- bad conditioning ------------------------------------------------------------------------------------------------
+
+
+@right("conditioning", lambda rng, nm: [rng.normal(size=(nm[0], 6))])
+def inverse_of_hilbert(t: Any) -> Any:
+    """A linear map of condition 1e7."""
+    inverse = t.tensor(np.linalg.inv(1 / (np.add.outer(np.arange(6), np.arange(6)) + 1.0)))
+    return layer(t, lambda x: x @ inverse, lambda g, y, x: g @ inverse.T)
+
+
+@right("conditioning", lambda rng, nm: [np.array([[1.0, 1.0], [1.0, 1.0 + 1e-3]]) + 0 * rng.random()])
+def nearly_singular_inverse(t: Any) -> Any:
+    def forward(x: Any) -> Any:
+        (a, b), (c, d) = (x[0, 0], x[0, 1]), (x[1, 0], x[1, 1])
+        return t.stack([t.stack([d, -b]), t.stack([-c, a])]) / (a * d - b * c)
+
+    return layer(t, forward, lambda g, y, x: -(y.T @ g @ y.T))
+
+
+@right("conditioning", lambda rng, nm: [1e-3 * (1 + rng.random(nm))])
+def cancellation(t: Any) -> Any:
+    """x - sin(x) near 0 loses most of its digits."""
+    return layer(t, lambda x: x - t.sin(x), lambda g, y, x: g * (1 - t.cos(x)))
+
+
+@right("conditioning", lambda rng, nm: [1e-4 * (1 + rng.random(nm))])
+def reciprocal_near_zero(t: Any) -> Any:
+    return layer(t, lambda x: 1 / x, lambda g, y, x: -g * y * y)
+
+
+@right("conditioning", lambda rng, nm: [1e-6 * (1 + rng.random(nm))])
+def sqrt_near_zero(t: Any) -> Any:
+    return layer(t, t.sqrt, lambda g, y, x: 0.5 * g / y)
+
+
+@right("conditioning")
+def fast_oscillation(t: Any) -> Any:
+    return layer(t, lambda x: t.sin(300 * x), lambda g, y, x: 300 * g * t.cos(300 * x))
+
+
+@right("conditioning", lambda rng, nm: [5 * rng.normal(size=nm)])
+def steep_power(t: Any) -> Any:
+    return layer(t, lambda x: x**9, lambda g, y, x: 9 * g * x**8)
+
+
+@right("conditioning", lambda rng, nm: [1000 + rng.normal(size=nm)])
+def logsumexp_far_out(t: Any) -> Any:
+    return layer(
+        t, lambda x: t.logsumexp(x, 1), lambda g, y, x: g[:, None] * t.exp(x - y[:, None])
+    )
+
+
+@right("conditioning", lambda rng, nm: [1 + 1e-4 * rng.normal(size=(nm[0] + 2, nm[1] + 2))])
+def standardised_small_variance(t: Any) -> Any:
+    def backward(g: Any, y: Any, x: Any) -> Any:
+        d = g - g.mean(1, keepdim=True) - y * (g * y).mean(1, keepdim=True)
+        return d / (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+
+    return layer(t, lambda x: _standardise(x, 1), backward)
+
+
+# ---- layers ----------------------------------------------------------------------------------------------------------
+
+
+@right("layer")
+def softmax(t: Any) -> Any:
+    return layer(t, lambda x: t.softmax(x, 1), lambda g, y, x: y * (g - (g * y).sum(1, keepdim=True)))
+
+
+@right("layer")
+def log_softmax(t: Any) -> Any:
+    return layer(
+        t, lambda x: t.log_softmax(x, 1), lambda g, y, x: g - t.exp(y) * g.sum(1, keepdim=True)
+    )
+
+
+@right("layer", wide)
+def batch_norm_by_hand(t: Any) -> Any:
+    def backward(g: Any, y: Any, x: Any) -> Any:
+        d = g - g.mean(0, keepdim=True) - y * (g * y).mean(0, keepdim=True)
+        return d / (x.var(0, correction=0, keepdim=True) + 1e-5).sqrt()
+
+    return layer(t, lambda x: _standardise(x, 0), backward)
+
+
+@right("module", four)
+def batch_norm_module(t: Any) -> Any:
+    """Batch norm with a running mean that every forward pass changes."""
+
+    class BatchNorm(t.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = t.nn.Parameter(t.tensor([0.5, 1.0, -1.5, 2.0], dtype=t.float64))
+            self.bias = t.nn.Parameter(t.zeros(4, dtype=t.float64))
+            self.register_buffer("running_mean", t.zeros(4, dtype=t.float64))
+
+        def forward(self, x: Any) -> Any:
+            if self.training:
+                self.running_mean = 0.9 * self.running_mean + 0.1 * x.detach().mean(0)
+            return _standardise(x, 0) * self.weight + self.bias
+
+    return BatchNorm()
+
+
+@right("module", four, dtype=np.float32)
+def mlp_float32(t: Any) -> Any:
+    return t.nn.Sequential(t.nn.Linear(4, 5), t.nn.ReLU(), t.nn.Linear(5, 2))
+
+
+@right("module", four)
+def dense_module(t: Any) -> Any:
+    return _dense(t, lambda g, y, x, w, b: (g @ w, g.T @ x, g.sum(0)))
+
+
+@right("random", wide)
+def dropout(t: Any) -> Any:
+    return lambda x: t.nn.functional.dropout(t.tanh(x), 0.5)
+
+
+@right("random", four)
+def dropout_module(t: Any) -> Any:
+    return t.nn.Sequential(t.nn.Tanh(), t.nn.Dropout(0.3))
+
+
+@right("several", spread("nm", "m"))
+def broadcast_product(t: Any) -> Any:
+    return layer(t, lambda x, s: x * s, lambda g, y, x, s: (g * s, (g * x).sum(0)))
+
+
+@right("several", spread("nm", ""))
+def scalar_scale(t: Any) -> Any:
+    return layer(t, lambda x, s: x * s, lambda g, y, x, s: (g * s, (g * x).sum()))
+
+
+@right("several", spread("nm", "mm"))
+def matmul(t: Any) -> Any:
+    return layer(t, lambda x, w: x @ w, lambda g, y, x, w: (g @ w.T, x.T @ g))
+
+
+@right("several", lambda rng, nm: [rng.normal(size=nm), np.resize([1, 0], nm[0])])
+def rows_taken(t: Any) -> Any:
+    """An integer input beside a float one."""
+
+    def backward(g: Any, y: Any, x: Any, i: Any) -> Any:
+        taken = (i[:, None] == t.arange(x.shape[0])).to(x.dtype)
+        return taken.T @ g, None
+
+    return layer(t, lambda x, i: x[i], backward)
+
+
+@right("second order", order=2)
+def tanh_twice(t: Any) -> Any:
+    return layer(t, t.tanh, lambda g, y, x: g * (1 - y * y))
+
+
+@right("second order", order=2)
+def cube_twice(t: Any) -> Any:
+    return layer(t, lambda x: x**3, lambda g, y, x: 3 * g * x * x)
+
+
+@right("flat")
+def sign_is_flat(t: Any) -> Any:
+    return layer(t, t.sign, lambda g, y, x: t.zeros_like(x))
+
+
+@right("in place")
+def in_place_inside(t: Any) -> Any:
+    def forward(x: Any) -> Any:
+        y = x * 2.0
+        y += 1.0
+        return y.exp_()
+
+    return lambda x: forward(x)

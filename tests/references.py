@@ -34,8 +34,8 @@ def complex_step(f: Callable[[Array], Array], x: Array) -> Array:
 def slope(phi: Callable[[float], float], h: float = STEP) -> tuple[float, bool]:
     """(φ′(0), whether there is a kink or a jump within h of 0).
 
-    With S(h) = (φ(h) − 2φ(0) + φ(−h)) / h a smooth φ gives 2·S(h/2) = S(h) up to h³, a kink gives 2·S(h/2) = 2·S(h), and
-    a jump is worse. So a kink shows itself wherever it lies in the interval, at 0 too, where both quotients agree.
+    With S(h) = (φ(h) − 2φ(0) + φ(−h)) / h a smooth φ gives 2·S(h/2) = S(h) up to h³, a kink gives twice that, and a
+    jump is worse. So a kink shows itself wherever it lies in the interval, at 0 too, where both quotients agree.
     """
     middle = phi(0.0)
     pairs = [(phi(s), phi(-s)) for s in (h, h / 2)]

@@ -1,4 +1,4 @@
-"""The house is as drawn: imports go one way, files and functions are short, rules are single sentences in NumPy's words.
+"""The house is as drawn: imports go one way, files and functions are short, rules are sentences in NumPy's words.
 
 Nothing is imported to find this out but the tables; the rest is read with `ast`.
 """
@@ -24,8 +24,9 @@ from tinygrad_bp.declare import REGISTRY, parameters
 PACKAGE = Path(tg.__file__).parent
 # From the foundation upwards; a module imports from the rooms before its own, and from its own package.
 ROOMS = """
-errors | mode memory dtypes kernels files | core | dialect calling | declare | ops | creation inplace random | conversion methods
-| numpy_api printing | autograd | sampling utilities _tensor | serialize | nn | optim | data | gradcheck compiler draw reference stub | testing
+errors | mode memory dtypes kernels files device cuda | core | dialect calling | declare | ops | creation inplace random
+| conversion methods | numpy_api printing | autograd | sampling utilities _tensor | serialize | nn | optim | data
+| gradcheck compiler draw reference stub | testing | __main__
 """
 RANK = {name: i for i, room in enumerate(ROOMS.split("|")) for name in room.split()}
 # Imports inside a function that go up all the same, each for the reason given.
@@ -163,8 +164,9 @@ def faults(rule: Callable[..., Any]) -> list[str]:
                 space = before is not None and before.opname.startswith("LOAD_GLOBAL") and before.argval in SPACES
                 if not space and step.argval not in ON_VALUES:
                     found.append(f".{step.argval} on a value")
-                constant = after is not None and after.opname in ("LOAD_CONST", "LOAD_SMALL_INT")
-                if space and constant and before.argval == "np" and last is not None and last.opname.startswith("CALL") and isinstance(after.argval, int | float):
+                called = last is not None and last.opname.startswith("CALL")
+                number = after is not None and after.opname.startswith("LOAD_") and type(after.argval) in (int, float)
+                if space and before.argval == "np" and number and called:
                     found.append(f"np.{step.argval} of a constant: use math")
             if step.opname.startswith(("LOAD_GLOBAL", "LOAD_ATTR", "LOAD_METHOD")) and step.argval in BANNED:
                 found.append(f"{step.argval} in a rule")
@@ -193,7 +195,7 @@ def inplace_rule(g: Any) -> Any:
         (lambda g, x: g.sum(0), "sum"),
         (lambda g: g * np.sqrt(2), "sqrt"),
         (lambda g: g * np.log(2.0), "log"),
-        (lambda g, x: g if isinstance(x, np.ndarray) else g, "isinstance"),
+        (lambda g, x: g if isinstance(x, np.ndarray) else -g, "isinstance"),
         (lambda g, x: g * np.array(x), "array"),
         (lambda g, x: g * x.max(), "max"),
         (lambda g: (lambda h: h.view(-1))(g), "view"),
@@ -220,8 +222,8 @@ def public(module: ModuleType) -> Iterator[tuple[str, Any]]:
     listed = getattr(module, "__all__", None)
     for name in listed or [n for n in vars(module) if not n.startswith("_")]:
         value = getattr(module, name)
-        ours = (value.__module__ or "").startswith(PACKAGE.name if listed or module is tg else module.__name__) if hasattr(value, "__module__") else False
-        if isinstance(value, FunctionType | type) and ours:
+        home = PACKAGE.name if listed or module is tg else module.__name__
+        if isinstance(value, FunctionType | type) and value.__module__.startswith(home):
             yield f"{module.__name__}.{name}", value
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from draws import AWKWARD, cases_of, draws, refused, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import AWKWARD, LAWS, cases_of, draws, refused, run
+from laws import LAWS
 
 from tinygrad_bp.core import wrap
 from tinygrad_bp.declare import REGISTRY, Case, Op

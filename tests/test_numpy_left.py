@@ -1,4 +1,4 @@
-"""NumPy on the left: `ndarray * t`, `np.exp(t)`, `np.sum(t, axis=0)` are the operations of the package, with their gradients.
+"""NumPy on the left: `ndarray * t`, `np.exp(t)`, `np.sum(t, axis=0)` are the package's operations, with gradients.
 
 And every way out of the graph is loud: a tensor that requires a gradient never becomes an array unnoticed.
 """
@@ -76,9 +76,10 @@ def test_weak_scalars_keep_float32() -> None:
     assert (np.ones(2, np.float32) * x).dtype == tg.float32
 
 
-UNARY = [np.exp, np.tanh, np.sin, np.cos, np.arctan, np.negative, np.absolute, np.square, np.sinh, np.cosh,
-    np.arcsinh, np.expm1, np.exp2, np.sign, np.floor,
-         np.positive, np.abs, np.tan, np.rint, np.trunc, np.ceil]  # fmt: skip
+UNARY = [
+    np.exp, np.tanh, np.sin, np.cos, np.arctan, np.negative, np.absolute, np.square, np.sinh, np.cosh, np.arcsinh,
+    np.expm1, np.exp2, np.sign, np.floor, np.positive, np.abs, np.tan, np.rint, np.trunc, np.ceil,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("f", UNARY, ids=lambda f: f.__name__)
@@ -94,38 +95,32 @@ def test_ufuncs(f: Any) -> None:
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "sum": lambda x: np.sum(x), "sum 0": lambda x: np.sum(x, axis=0),
-    "sum keep": lambda x: np.sum(x, axis=1, keepdims=True),
-    "sum two": lambda x: np.sum(x, axis=(0, 1)), "sum -1": lambda x: np.sum(x, -1), "mean": lambda x: np.mean(x),
-    "mean 1": lambda x: np.mean(x, axis=1),
+    "sum keep": lambda x: np.sum(x, axis=1, keepdims=True), "sum two": lambda x: np.sum(x, axis=(0, 1)),
+    "sum -1": lambda x: np.sum(x, -1), "mean": lambda x: np.mean(x), "mean 1": lambda x: np.mean(x, axis=1),
     "max": lambda x: np.max(x), "max 0": lambda x: np.max(x, axis=0), "min": lambda x: np.min(x, axis=1),
-    "amax": lambda x: np.amax(x, 1),
-    "prod": lambda x: np.prod(x, axis=1), "prod all": lambda x: np.prod(x), "var": lambda x: np.var(x, axis=0),
-    "var ddof": lambda x: np.var(x, axis=1, ddof=1),
-    "std": lambda x: np.std(x), "std keep": lambda x: np.std(x, axis=1, ddof=1, keepdims=True),
-    "reshape": lambda x: np.reshape(x, (3, 2)),
-    "reshape -1": lambda x: np.reshape(x, -1), "ravel": lambda x: np.ravel(x), "transpose": lambda x: np.transpose(x),
-    "transpose axes": lambda x: np.transpose(x, (1, 0)), "swapaxes": lambda x: np.swapaxes(x, 0, 1),
-    "moveaxis": lambda x: np.moveaxis(x, 0, -1),
+    "amax": lambda x: np.amax(x, 1), "prod": lambda x: np.prod(x, axis=1), "prod all": lambda x: np.prod(x),
+    "var": lambda x: np.var(x, axis=0), "var ddof": lambda x: np.var(x, axis=1, ddof=1), "std": lambda x: np.std(x),
+    "std keep": lambda x: np.std(x, axis=1, ddof=1, keepdims=True), "reshape": lambda x: np.reshape(x, (3, 2)),
+    "reshape -1": lambda x: np.reshape(x, -1), "ravel": lambda x: np.ravel(x),
+    "transpose": lambda x: np.transpose(x), "transpose axes": lambda x: np.transpose(x, (1, 0)),
+    "swapaxes": lambda x: np.swapaxes(x, 0, 1), "moveaxis": lambda x: np.moveaxis(x, 0, -1),
     "expand_dims": lambda x: np.expand_dims(x, 1), "expand_dims -1": lambda x: np.expand_dims(x, -1),
-    "squeeze": lambda x: np.squeeze(x[None]),
-    "broadcast_to": lambda x: np.broadcast_to(x, (4, 2, 3)), "concatenate": lambda x: np.concatenate([x, B]),
-    "concatenate 1": lambda x: np.concatenate((B, x), axis=1), "stack": lambda x: np.stack([x, x * 2]),
-    "stack 1": lambda x: np.stack([B, x], axis=1),
+    "squeeze": lambda x: np.squeeze(x[None]), "broadcast_to": lambda x: np.broadcast_to(x, (4, 2, 3)),
+    "concatenate": lambda x: np.concatenate([x, B]), "concatenate 1": lambda x: np.concatenate((B, x), axis=1),
+    "stack": lambda x: np.stack([x, x * 2]), "stack 1": lambda x: np.stack([B, x], axis=1),
     "vstack": lambda x: np.vstack([x, B]), "hstack": lambda x: np.hstack([x, B]),
     "where": lambda x: np.where(A > 0, x, B), "where 0": lambda x: np.where(B > 0, x, 0.0),
     "clip": lambda x: np.clip(x, -1, 2), "clip low": lambda x: np.clip(x, 0, None),
-    "maximum": lambda x: np.maximum(x, 0), "minimum": lambda x: np.minimum(B, x),
-    "dot": lambda x: np.dot(x, B.T), "matmul": lambda x: np.matmul(B.T, x), "outer": lambda x: np.outer(x[0], B[0]),
+    "maximum": lambda x: np.maximum(x, 0), "minimum": lambda x: np.minimum(B, x), "dot": lambda x: np.dot(x, B.T),
+    "matmul": lambda x: np.matmul(B.T, x), "outer": lambda x: np.outer(x[0], B[0]),
     "tensordot": lambda x: np.tensordot(x, B, axes=((1,), (1,))), "einsum": lambda x: np.einsum("ij,kj->ik", x, B),
-    "einsum left": lambda x: np.einsum("ij,kj->ik", B, x),
-    "cumsum": lambda x: np.cumsum(x, axis=1), "cumsum flat": lambda x: np.cumsum(x),
-    "cumprod": lambda x: np.cumprod(x, axis=0), "flip": lambda x: np.flip(x),
+    "einsum left": lambda x: np.einsum("ij,kj->ik", B, x), "cumsum": lambda x: np.cumsum(x, axis=1),
+    "cumsum flat": lambda x: np.cumsum(x), "cumprod": lambda x: np.cumprod(x, axis=0), "flip": lambda x: np.flip(x),
     "flip 0": lambda x: np.flip(x, 0), "roll": lambda x: np.roll(x, 1), "roll 1": lambda x: np.roll(x, 2, axis=1),
-    "tile": lambda x: np.tile(x, (2, 1)),
-    "repeat": lambda x: np.repeat(x, 2), "repeat 0": lambda x: np.repeat(x, [1, 2], axis=0),
-    "tril": lambda x: np.tril(x), "triu": lambda x: np.triu(x, 1),
-    "diagonal": lambda x: np.diagonal(x), "diag": lambda x: np.diag(x), "trace": lambda x: np.trace(x),
-    "norm": lambda x: np.linalg.norm(x),
+    "tile": lambda x: np.tile(x, (2, 1)), "repeat": lambda x: np.repeat(x, 2),
+    "repeat 0": lambda x: np.repeat(x, [1, 2], axis=0), "tril": lambda x: np.tril(x),
+    "triu": lambda x: np.triu(x, 1), "diagonal": lambda x: np.diagonal(x), "diag": lambda x: np.diag(x),
+    "trace": lambda x: np.trace(x), "norm": lambda x: np.linalg.norm(x),
     "norm 1": lambda x: np.linalg.norm(x, axis=1), "norm ord": lambda x: np.linalg.norm(x, 1, axis=0),
     "sort": lambda x: np.sort(x, axis=1), "sort flat": lambda x: np.sort(x, axis=None),
     "take_along_axis": lambda x: np.take_along_axis(x, np.argsort(A, axis=1), axis=1),
@@ -133,11 +128,11 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "logaddexp": lambda x: np.logaddexp(x, B), "arctan2": lambda x: np.arctan2(x, B),
     "power": lambda x: np.power(np.abs(x), 1.5), "true_divide": lambda x: np.true_divide(B, x),
     "copy": lambda x: np.copy(x), "add.reduce": lambda x: np.add.reduce(x),
-    "add.reduce all": lambda x: np.add.reduce(x, axis=None), "maximum.reduce": lambda x: np.maximum.reduce(x, axis=1),
-    "round": lambda x: np.round(x) + x, "reciprocal": lambda x: np.reciprocal(x), "add": lambda x: np.add(B, x),
-    "multiply": lambda x: np.multiply(x, 2),
-    "ndarray method": lambda x: x.sum(axis=0, keepdims=True), "array T": lambda x: x.T,
-    "log": lambda x: np.log(np.abs(x)), "sqrt": lambda x: np.sqrt(x * x),
+    "add.reduce all": lambda x: np.add.reduce(x, axis=None),
+    "maximum.reduce": lambda x: np.maximum.reduce(x, axis=1), "round": lambda x: np.round(x) + x,
+    "reciprocal": lambda x: np.reciprocal(x), "add": lambda x: np.add(B, x),
+    "multiply": lambda x: np.multiply(x, 2), "ndarray method": lambda x: x.sum(axis=0, keepdims=True),
+    "array T": lambda x: x.T, "log": lambda x: np.log(np.abs(x)), "sqrt": lambda x: np.sqrt(x * x),
 }  # fmt: skip
 
 
@@ -194,20 +189,19 @@ LOUD: dict[str, Callable[[Any], Any]] = {
     "augmented array": lambda x: operator.iadd(B.copy(), x),
     "augmented product": lambda x: operator.imul(B.copy(), x),
     "assigned into an array": lambda x: B.copy().__setitem__(0, x[0]),
-    "filled into an array": lambda x: np.copyto(B.copy(), x),
-    "hypot": lambda x: np.hypot(x, B), "percentile": lambda x: np.percentile(x, 50),
-    "accumulate": lambda x: np.add.accumulate(x), "outer": lambda x: np.add.outer(x, B),
-    "at": lambda x: np.add.at(B.copy(), 0, x[0]),
+    "filled into an array": lambda x: np.copyto(B.copy(), x), "hypot": lambda x: np.hypot(x, B),
+    "percentile": lambda x: np.percentile(x, 50), "accumulate": lambda x: np.add.accumulate(x),
+    "outer": lambda x: np.add.outer(x, B), "at": lambda x: np.add.at(B.copy(), 0, x[0]),
     "where=": lambda x: np.exp(x, where=A > 0), "dtype=": lambda x: np.exp(x, dtype=np.float64),
     "median": lambda x: np.median(x), "unique": lambda x: np.unique(x), "modf": lambda x: np.modf(x),
-    "cov": lambda x: np.cov(x),
-    "sum where=": lambda x: np.sum(x, where=A > 0), "sum out=": lambda x: np.sum(x, axis=0, out=np.empty(3)),
-    "svd": lambda x: np.linalg.svd(x), "inv": lambda x: np.linalg.inv(x[:, :2]), "fft": lambda x: np.fft.fft(x),
+    "cov": lambda x: np.cov(x), "sum where=": lambda x: np.sum(x, where=A > 0),
+    "sum out=": lambda x: np.sum(x, axis=0, out=np.empty(3)), "svd": lambda x: np.linalg.svd(x),
+    "inv": lambda x: np.linalg.inv(x[:, :2]), "fft": lambda x: np.fft.fft(x),
     "interp": lambda x: np.interp(0.5, x[0], x[1]), "max initial=": lambda x: np.max(x, initial=0.0),
     "nuclear norm": lambda x: np.linalg.norm(x, "nuc"), "pickle": lambda x: pickle.dumps(x * 1),
-    "deepcopy": lambda x: copy.deepcopy(x * 1),
-    "float of many": float, "item of many": lambda x: x.item(), "bool of many": bool, "int of many": int,
-    "math": lambda x: __import__("math").exp(x), "long index": lambda x: [1, 2, 3][x[0, 0]], "complex": complex,
+    "deepcopy": lambda x: copy.deepcopy(x * 1), "float of many": float, "item of many": lambda x: x.item(),
+    "bool of many": bool, "int of many": int, "math": lambda x: __import__("math").exp(x),
+    "long index": lambda x: [1, 2, 3][x[0, 0]], "complex": complex,
 }  # fmt: skip
 
 
@@ -226,8 +220,7 @@ def test_the_exits_say_how_to_leave() -> None:
         with pytest.raises(tg.TensorError, match="detach"):
             way_out(leaf())
     with pytest.raises(tg.InplaceError, match="a = a \\+ tensor"):
-        a = B.copy()
-        a += leaf()
+        operator.iadd(B.copy(), leaf())
 
 
 def test_the_array_on_the_left_is_unharmed_by_a_refused_write() -> None:

@@ -1,6 +1,6 @@
-"""Who tests the tests: rules that are wrong on purpose, one of each kind, and each must be caught by the law named for it.
+"""Who tests the tests: rules that are wrong on purpose, one of each kind, each caught by the law named beside it.
 
-The wrong operations are declared with the same words as the right ones, but never published, so the REGISTRY stays clean.
+The wrong operations are declared with the usual words but never published, so the REGISTRY stays clean.
 Each comes with a right sister, which every law must let pass.
 """
 
@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from draws import cases_of, draws
 from hypothesis import Phase, given, settings
-from laws import LAWS, cases_of, draws
+from laws import LAWS
 
 from tinygrad_bp import dialect
 from tinygrad_bp.calling import unary

@@ -1,4 +1,4 @@
-"""A second autograd, forty lines of plain Python on single numbers, grown beside the engine by a Hypothesis state machine.
+"""A second autograd, forty lines of plain Python on single numbers, grown beside the engine by a state machine.
 
 The twin knows no arrays, no broadcasting, no saved values and no in-place writes: an in-place write just gives the
 name a new number. Where the engine answers, it must answer like the twin.
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 import tinygrad_bp as tg
-
 
 NUMBERS = st.integers(-8, 8).map(lambda n: n / 4)
 

@@ -344,6 +344,13 @@ def load(path: Any) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` or `.npz` file by name; loading never runs code.
 
     Raises FileFormatError for a file that is truncated or lies about its lengths. Example at `save`.
+
+    >>> import tinygrad_bp as tg
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "weights.npz")
+    >>> tg.save({"w": tg.ones(2)}, path)
+    >>> tg.load(path)
+    {'w': tensor([1., 1.])}
     """
     from . import serialize
 

@@ -39,7 +39,12 @@ CPU = device()
 
 
 class Size(tuple[int, ...]):
-    """A shape: a tuple of ints with PyTorch's `numel()`."""
+    """A shape: a tuple of ints with PyTorch's `numel()`.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.ones(2, 3).shape
+    Size([2, 3])
+    """
 
     __slots__ = ()
 

@@ -88,7 +88,13 @@ class Leaf(Node):
 
 
 class Tensor:
-    """An array with a memory: `array` (NumPy's), `node` (what made it, or None), `grad` (a Tensor, or None)."""
+    """An array with a memory: `array` (NumPy's), `node` (what made it, or None), `grad` (a Tensor, or None).
+
+    >>> import tinygrad_bp as tg
+    >>> t = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (t * t).array
+    array([1., 4.], dtype=float32)
+    """
 
     __slots__ = ("__weakref__", "array", "grad", "node")
     array: np.ndarray

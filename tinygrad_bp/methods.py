@@ -6,7 +6,7 @@ translated, so that either spelling works everywhere. Read `numpy_api.py` next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .ops.arithmetic import add, div, floor_divide, sub, trunc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+F = TypeVar("F", bound="Callable[..., Any]")
 SPELLING = {"dim": "axis", "keepdim": "keepdims", "dims": "axis", "exponent": "b", "mat2": "b", "vec2": "b",
             "batch1": "a", "batch2": "b", "mat1": "a", "tensor1": "a", "tensor2": "b", "end": "b", "size": "shape",
             "split_size_or_sections": "split_size", "self": "x", "unbiased": "unbiased"}  # fmt: skip
@@ -72,7 +73,7 @@ def spelled(op: Op) -> Callable[..., Any]:
     return titled(function, op)
 
 
-def titled(function: Any, op: Op) -> Any:
+def titled(function: F, op: Op) -> F:
     """The wrapper under the operation's own name and description."""
     function.__name__ = function.__qualname__ = op.key
     function.__doc__ = op.call.__doc__ or op.doc

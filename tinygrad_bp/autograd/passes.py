@@ -53,9 +53,13 @@ def backward(
         targets = {_leaf_node(x) for x in ((inputs,) if isinstance(inputs, Tensor) else inputs)}
     found = _start(roots, cotangents, targets, retain_graph, create_graph)
     for node, g, borrowed in found:  # after the whole pass has succeeded
-        leaf = node.owner() if isinstance(node, Leaf) else None
-        if leaf is not None:
-            _accumulate(leaf, g, borrowed, create_graph)
+        leaf: Any = node.owner()  # type: ignore[attr-defined]  # without targets only leaves are found, with them too
+        if leaf is None:
+            continue
+        if leaf.grad is None and not create_graph:
+            leaf.grad = wrap(np.array(g) if borrowed else g)
+        else:
+            _accumulate(leaf, g, create_graph)
 
 
 def grad(
@@ -169,10 +173,10 @@ def _start(
         MODE.grad = before
 
 
-def _accumulate(leaf: Any, g: Any, borrowed: bool, create: bool) -> None:
+def _accumulate(leaf: Any, g: Any, create: bool) -> None:
     """Add a total to a leaf's `.grad`: in place, unless a graph needs the old value."""
     if leaf.grad is None:
-        leaf.grad = g if create else wrap(np.array(g) if borrowed else g)
+        leaf.grad = g
     elif create or leaf.grad.node is not None:
         leaf.grad = leaf.grad + (g if create else wrap(g))
     else:

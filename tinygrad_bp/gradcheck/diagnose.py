@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .factors import constant_factor, elementwise_factor, missing_term, name_variables, wrong_point
-from .partial import couplings, last_resort, laws_broken, nearly, only_there
-from .patterns import close, constant_of, place, show, value_region
+from .partial import couplings, last_resort, laws_broken, nearly, only_there, two_branches
+from .patterns import close, constant_of, largest, place, show, value_region
 from .structure import Case, coupled_axes, predictions
 
 Array = Any
@@ -65,13 +65,15 @@ class Evidence:
         self.value = _float(value) if index is None else self.inputs[index] if inputs else None
         self.others, self.other_outputs = others or {}, other_outputs or {}
         self.names, self.second_order = names, second_order
-        self.error_bar = float(np.nanmax(error_bar, initial=0.0)) if error_bar is not None else 0.0
+        self.error_bar = largest(error_bar) if error_bar is not None else 0.0
 
     @property
     def in_shape(self) -> tuple[int, ...]:
         """The shape of the input that is looked at."""
         known = self.value if self.value is not None else self.vjp_numeric
-        return tuple(known.shape) if known is not None else (self.jac_numeric.shape[1],)
+        if known is not None:
+            return tuple(known.shape)
+        return (self.jac_numeric.shape[1],) if self.jac_numeric is not None else ()
 
     @property
     def out_shape(self) -> tuple[int, ...]:
@@ -115,8 +117,8 @@ def _sentences(evidence: Evidence) -> Iterator[str]:
     if case is None or not case.bad.any():
         return
     families: tuple[Callable[[Evidence, Case], str | None], ...] = (
-        _all_zero, _factor, _exchanged_inputs, _contributions_lost, _predicted, _one_number, _term,
-        only_there, couplings, laws_broken, nearly, last_resort,
+        _all_zero, _sign_or_exchanged, _factor, _contributions_lost, two_branches, _one_number, _predicted,
+        only_there, _term, couplings, laws_broken, nearly, last_resort,
     )  # fmt: skip
     yield from itertools.islice((text for family in families if (text := family(evidence, case))), 1)
 
@@ -146,7 +148,7 @@ def _wrong_shape(evidence: Evidence) -> Iterator[str]:
     if a is None or a.shape == shape:
         return
     start = f"your gradient has shape {a.shape}, its input {shape}: "
-    atol = evidence.error_bar + 1e-7 * float(np.nanmax(np.abs(n), initial=0.0)) if n is not None else 0.0
+    atol = evidence.error_bar + 1e-7 * largest(n) if n is not None else 0.0
     agrees = "; summed, it agrees" if n is not None and _same(_sum_to(a, shape), n, atol) else ""
     if a.shape[::-1] == shape:
         yield start + "transposed" + ("; its transpose agrees" if n is not None and _same(a.T, n, atol) else "")
@@ -196,7 +198,7 @@ def _not_linear(evidence: Evidence) -> Iterator[str]:
     a, n, g = evidence.vjp_analytic, evidence.vjp_numeric, evidence.cotangent
     if a is None or n is None or g is None or g.size == 0 or a.shape != n.shape:
         return
-    atol = 3 * (evidence.error_bar + 1e-7 * float(np.nanmax(np.abs(n), initial=0.0)))
+    atol = 3 * (min(evidence.error_bar, 1e-3 * largest(n)) + 1e-7 * largest(n))
     if _same(a, n, atol) or not np.any(np.abs(a) > atol):
         return
     ones = evidence.vjp_ones_analytic
@@ -260,8 +262,13 @@ def _all_zero(evidence: Evidence, case: Case) -> str | None:
     return None
 
 
+def _sign_or_exchanged(evidence: Evidence, case: Case) -> str | None:
+    told = constant_factor(case)
+    return told if told and told.startswith("sign") else exchanged_inputs(evidence, case, both_ways=True) or told
+
+
 def _factor(evidence: Evidence, case: Case) -> str | None:
-    return constant_factor(case) or wrong_point(case) or elementwise_factor(case)
+    return wrong_point(case) or exchanged_inputs(evidence, case) or elementwise_factor(case)
 
 
 def _predicted(evidence: Evidence, case: Case) -> str | None:
@@ -272,15 +279,16 @@ def _term(evidence: Evidence, case: Case) -> str | None:
     return missing_term(case)
 
 
-def _exchanged_inputs(evidence: Evidence, case: Case) -> str | None:
+def exchanged_inputs(evidence: Evidence, case: Case, both_ways: bool = False) -> str | None:
+    """This input got another's gradient (and, `both_ways`, the other got this one's)."""
     a, n = evidence.vjp_analytic, evidence.vjp_numeric
     for name, (their_a, their_n) in evidence.others.items() if a is not None and n is not None else ():
-        theirs, shape = _float(their_n), np.shape(their_n)
-        if shape != a.shape or not theirs.size or not _same(a, theirs, 3 * case.atol):
+        if np.shape(their_n) != a.shape or not a.size or not _same(a, _float(their_n), 3 * case.atol):
             continue
         if _same(_float(their_a), n, 3 * case.atol):
-            return f"swapped with {name}: you return its gradient here and this one there; keep the order of forward's inputs"
-        return f"swapped: this is the gradient of {name}, returned here as well"
+            return f"swapped with {name}: its gradient is returned here and this one there; keep the order of forward's inputs"
+        if not both_ways:
+            return f"swapped: this is the gradient of {name}, returned here as well"
     for name, jac in evidence.other_outputs.items():
         if np.shape(jac) == case.analytic.shape and case.full and case.explains(_float(jac)):
             return f"swapped outputs: the incoming gradient of this output is used as if it were that of {name}"
@@ -337,11 +345,12 @@ def _frozen(case: Case) -> str | None:
         return None
     where = place(bad, good, case.in_shape, "the input")
     by_value = value_region(case.bad, case.good, case.variables)
-    if by_value and not (where and "one entry" in where):
-        where = f"only where {by_value}" + (f" ({where})" if where else "")
-    rest = "; elsewhere it is right"
     count = f"{int(bad.sum())} of {int((bad | good).sum())} entries"
-    return f"frozen: your gradient is 0 {where or 'at some entries'} ({count}), the right one is not{rest}"
+    if by_value and not where:
+        example = show(float(case.numeric[case.bad][0]))
+        return f"wrong only where {by_value}: your gradient is 0 there, the right one is not (for example {example}); {count}"
+    also = f", which is also where {by_value}" if by_value else ""
+    return f"frozen: your gradient is 0 {where or 'at some entries'} ({count}), the right one is not{also}; elsewhere it is right"
 
 
 def _rows_lost(case: Case) -> str | None:

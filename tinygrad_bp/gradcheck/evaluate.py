@@ -65,6 +65,8 @@ def rebuild(tree: Any, change: Callable[[Any], Any]) -> Any:
 
 def describe(fn: Any) -> str:
     """How the report calls it."""
+    if getattr(fn, "__name__", "") == "apply" and isinstance(getattr(fn, "__self__", None), type):
+        return str(fn.__self__.__name__)  # a Function
     name = getattr(fn, "__qualname__", None) or getattr(getattr(fn, "func", None), "__qualname__", None)
     return str(name) if name else type(fn).__name__
 
@@ -102,7 +104,7 @@ class Subject:
         self.slots: list[Slot] = []
         self.tensors: dict[int, int] = {}  # id of a given tensor → its slot
         self.calls = self.passes = 0
-        self.light, self.cloned, self.connected = True, False, True
+        self.light, self.cloned, self.keep_detached = True, False, False
         self.differentiable: list[int] = []
         self.eps = float(np.finfo(np.float64).eps)
         self._guard = Guard(fn, self.module, [x for _, x in self._given(names)], seed, None if native else np.float64)
@@ -186,12 +188,12 @@ class Subject:
         self._guard.rewind()
         outputs = self._outputs(recorded=True)
         self._guard.look()
-        self.connected = any(y.node is not None for y in outputs)
+        connected = any(y.node is not None for y in outputs) and not self.keep_detached
         start = 0
         for k, y in enumerate(outputs):
             if y.array.dtype.kind != "f":
                 self.skipped.append((f"output {k}", f"{y.array.dtype}: no derivative"))
-            elif self.connected and y.node is None:
+            elif connected and y.node is None:
                 self.skipped.append((f"output {k}", "it has no graph: detached, or marked as not differentiable"))
             else:
                 self.differentiable.append(k)
@@ -286,27 +288,28 @@ class Subject:
             self._fed(False, None)
 
     # ------------------------------------------------------------ the backward
-    def gradients(self, cotangents: list[list[Array | None]]) -> list[list[Any]]:
+    def gradients(self, cotangents: list[list[Array | None]], only: int | None = None) -> list[list[Any]]:
         """For each list of cotangents (one an output, None: not used) what the backward returns for each slot, or None.
 
-        One forward, one backward for each list. Raises whatever the backward raises.
+        One forward, one backward for each list; `only` asks for one slot. Raises whatever the backward raises.
         """
         from ..autograd.passes import grad
 
         self._guard.rewind()
         outputs = self._outputs(recorded=True)
         chosen = [outputs[k] for k in self.differentiable]
+        asked = self.leaves if only is None else [self.leaves[only]]
         found = []
         for row in cotangents:
             used = [(y, wrap(g.astype(y.array.dtype))) for y, g in zip(chosen, row, strict=True)
                     if g is not None and y.node is not None]  # fmt: skip
             self.passes += 1
             if not used:
-                found.append([None] * len(self.slots))
+                found.append([None] * len(asked))
                 continue
             ys, gs = zip(*used, strict=True)
             kept = [g.array.copy() for g in gs]
-            result = grad(ys, self.leaves, gs, retain_graph=True, allow_unused=True)
+            result = grad(ys, asked, gs, retain_graph=True, allow_unused=True)
             if any(not np.array_equal(g.array, k) for g, k in zip(gs, kept, strict=True)):
                 raise InplaceError("the backward overwrites the gradient that it is given: write `g = g * …`, not `g *= …`")
             found.append([None if g is None else g.array for g in result])

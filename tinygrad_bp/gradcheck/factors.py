@@ -167,12 +167,17 @@ def _sample(mask: Array) -> Array:
 
 
 def elementwise_factor(case: Case, mask: Array = None) -> str | None:
-    """An expression in x, y and the rest that is missing, or one too many, at every entry (of a mask)."""
+    """An expression in x, y and the rest that is missing, or one too many, at every entry (of a mask).
+
+    A ratio with two values, one of them 1, is a branch and no factor.
+    """
     live = case.live if mask is None else mask
     both = live & ~case.zero_a & ~case.zero_n
     if both.sum() < 2 or (live & ~both).sum() > 0:
         return None
     keep = _sample(both)
+    if mask is None and case.good.any() and np.unique(np.round(case.ratio(keep), 5)).size < 3:
+        return None
     found = fit(case.ratio(keep), expressions(case.variables, case.shape, keep))
     if found is None:
         return None
@@ -187,7 +192,7 @@ def elementwise_factor(case: Case, mask: Array = None) -> str | None:
     else:
         missing, extra = over(1 / c, text), times(c, text)
         told = f"missing chain factor `{missing}`"
-    if text == "y" and power > 0 and math.isclose(c, 1, rel_tol=RTOL):
+    if text == "y" and power > 0 and right_is_plain and math.isclose(c, 1, rel_tol=RTOL):
         told += ", as when the derivative of the identity, 1, is given as its output"
     return f"{told}: analytic / numeric = {extra} everywhere{legend(text)}{_examples(case, keep)}"
 

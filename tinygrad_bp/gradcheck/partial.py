@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .factors import elementwise_factor, legend, missing_term
+from .factors import elementwise_factor, missing_term
 from .patterns import close, constant_of, name_constant, place, show, value_region
 from .structure import Case, coupled_axes
 
@@ -24,7 +24,7 @@ Array = Any
 def only_there(evidence: Evidence, case: Case) -> str | None:
     """Wrong for one branch or at one place, right elsewhere."""
     if not case.good.any():
-        return _two_branches(case)
+        return None
     by_value = value_region(case.bad, case.good, case.variables[:6])
     bad, good = case.bad.any(axis=0), case.good.any(axis=0)
     where = place(bad, good, case.in_shape, "the input") if not (bad & good).any() else None
@@ -33,7 +33,9 @@ def only_there(evidence: Evidence, case: Case) -> str | None:
         where = place(rows, fine, case.out_shape, "the output") if not (rows & fine).any() else None
     if by_value is None and where is None:
         return _scattered(case)
-    told = f"where {by_value}{legend(by_value)}" + (f" ({where})" if where else "") if by_value else where
+    told = f"where {by_value}" + (f" ({where})" if where else "") if by_value else where
+    if by_value and by_value.endswith("y is 0") and case.zero_n[case.bad].all():
+        told += ", so a mask of the forward (dropout, a selection) is not applied in backward"
     return f"wrong only {told}; {_what_there(case, case.bad)}; elsewhere it is right"
 
 
@@ -53,9 +55,9 @@ def _what_there(case: Case, mask: Array) -> str:
     return f"there: {fitted}" if fitted else f"there analytic is for example {show(a[0])} and numeric {show(n[0])}"
 
 
-def _two_branches(case: Case) -> str | None:
+def two_branches(evidence: Evidence, case: Case) -> str | None:
     """Two constant factors, one on either side of a threshold: branches exchanged, or a slope forgotten."""
-    if case.zero_n[case.live].all():
+    if case.good.any():
         return None
     zero = case.bad & case.zero_n
     rest = case.bad & ~case.zero_n
@@ -72,7 +74,7 @@ def _two_branches(case: Case) -> str | None:
     where = value_region(low, rest & ~low, case.variables[:6])
     if where is None:
         return None
-    return f"wrong in both branches: where {where}{legend(where)} analytic / numeric = {show(values[0])}, elsewhere {show(values[1])}"
+    return f"wrong in both branches: where {where} analytic / numeric = {show(values[0])}, elsewhere {show(values[1])}"
 
 
 def _scattered(case: Case) -> str | None:
@@ -99,6 +101,11 @@ def couplings(evidence: Evidence, case: Case) -> str | None:
     if case.full and case.in_shape == case.out_shape:
         mine = coupled_axes(case.analytic, case.in_shape, case.atol)
         right = coupled_axes(case.numeric, case.in_shape, case.atol)
+        if not mine and right:
+            return (
+                "cross terms missing: only the diagonal of the Jacobian is there, while each output depends on the other "
+                f"entries along axes {_axes(right)} too"
+            )
         if mine != right:
             return (
                 f"axis confusion: the function mixes entries along axes {_axes(right)}, your backward along "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,6 +37,12 @@ def close(a: Array, b: Array, atol: float | Array = 0.0) -> Array:
     return same | np.isnan(a) | np.isnan(b) | (a == b)
 
 
+def largest(a: Array) -> float:
+    """The largest finite magnitude, 0 if there is none."""
+    a = np.abs(np.asarray(a, dtype=np.float64))
+    return float(np.max(a[np.isfinite(a)], initial=0.0))
+
+
 # ---- constants -------------------------------------------------------------------------------------------------------
 
 _NAMED = {
@@ -45,32 +52,42 @@ _NAMED = {
 }  # fmt: skip
 
 
-def _of_size(c: float, what: str, n: int) -> str | None:
-    """c as a simple function of a size n > 1."""
-    forms = {f"{n}": n, f"1/{n}": 1 / n, f"√{n}": math.sqrt(n), f"1/√{n}": 1 / math.sqrt(n), f"{n}²": n * n,
-             f"1/{n}²": 1 / n**2, f"{n}/{n - 1}": n / (n - 1), f"{n - 1}/{n}": (n - 1) / n, f"2/{n}": 2 / n,
-             f"{n}/2": n / 2, f"{n - 1}": n - 1, f"1/{n - 1}": 1 / (n - 1)}  # fmt: skip
-    return next((f"{form}, {n} = {what}" for form, v in forms.items() if v != 1 and math.isclose(c, v, rel_tol=RTOL)), None)
+def _of_size(c: float, n: int, derived: bool) -> str | None:
+    """c as n, 1/n or √n of a size n > 1; or (derived) as n - 1, n/(n - 1), 2/n and the like."""
+    if derived:
+        forms = {f"{n}²": n * n, f"1/{n}²": 1 / n**2, f"{n}/{n - 1}": n / (n - 1), f"{n - 1}/{n}": (n - 1) / n,
+                 f"2/{n}": 2 / n, f"{n}/2": n / 2, f"{n} - 1": n - 1, f"1/({n} - 1)": 1 / (n - 1)}  # fmt: skip
+    else:
+        forms = {f"{n}": n, f"1/{n}": 1 / n, f"√{n}": math.sqrt(n), f"1/√{n}": 1 / math.sqrt(n)}
+    return next((form for form, v in forms.items() if v != 1 and math.isclose(c, v, rel_tol=RTOL)), None)
 
 
 def name_constant(c: float, sizes: dict[str, int]) -> str:
     """What a constant probably is: a size, a small fraction, a known number; else the number itself.
 
     >>> name_constant(0.25, {"the batch size": 4})
-    '1/4 (1/4, 4 = the batch size)'
+    '1/4 (4 = the batch size)'
     >>> name_constant(2.302585093, {})
     'ln 10'
     """
     sign, c = ("-", -c) if c < 0 else ("", c)
-    of_sizes = [s for what, n in sizes.items() if n > 1 and (s := _of_size(c, what, n))]
+    sizes = {what: n for what, n in sizes.items() if n > 1}
     plain = next((s for s, v in _NAMED.items() if math.isclose(c, v, rel_tol=RTOL)), "")
     plain = plain or next((f"1/({s})" for s, v in _NAMED.items() if math.isclose(c, 1 / v, rel_tol=RTOL)), "")
-    if not plain:
-        plain = next(
-            (f"{p}" if q == 1 else f"{p}/{q}" for q in range(1, 13) for p in range(1, 13)
-             if math.isclose(c, p / q, rel_tol=RTOL)), show(c)
-        )  # fmt: skip
-    return sign + plain + (f" ({'; '.join(dict.fromkeys(of_sizes[:3]))})" if of_sizes else "")
+    plain = plain or _fraction(c) or next((s for n in sizes.values() if (s := _of_size(c, n, False))), "") or show(c)
+    told = {what: (n, form) for what, n in sizes.items() if (form := _of_size(c, n, False))}
+    if not told and not is_simple(c):
+        told = {what: (n, form) for what, n in sizes.items() if (form := _of_size(c, n, True))}
+    words = [f"{'' if form == plain else form + ', '}{n} = {what}" for what, (n, form) in told.items()]
+    return sign + plain + (f" ({'; or '.join(words[:2])})" if words else "")
+
+
+def _fraction(c: float) -> str:
+    for q in range(1, 13):
+        for p in range(1, 13):
+            if math.isclose(c, p / q, rel_tol=RTOL):
+                return f"{p}" if q == 1 else f"{p}/{q}"
+    return ""
 
 
 def is_simple(c: float) -> bool:
@@ -168,7 +185,7 @@ def expressions(variables: list[Variable], shape: tuple[int, int], keep: Array) 
         flat = [(name, np.broadcast_to(values, shape)[keep]) for name, values in variables]
         for text, f in EXPRESSIONS.items():
             for name, v in flat:
-                yield text.replace("{v}", name), f(v), 0
+                yield text.replace("{v}", name), f(v), 3 if text == "tan({v})" else 0
         for (a, u), (b, v) in itertools.permutations(flat[:6], 2):
             for text, f2 in _PAIRS.items():
                 yield text.replace("{u}", a).replace("{v}", b), f2(u, v), 2
@@ -239,7 +256,7 @@ def over(c: float, text: str) -> str:
     ('1/x', '1/(2*y)', '-1/(1 + x)')
     """
     inner = f"({text})" if _is_sum(text) or "*" in text or "/" in text else text
-    if abs(c) < 1 and math.isclose(1 / abs(c), round(1 / abs(c)), rel_tol=RTOL):
+    if abs(c) < 0.9 and math.isclose(1 / abs(c), round(1 / abs(c)), rel_tol=RTOL):
         return f"{'-' if c < 0 else ''}1/({round(1 / abs(c))}*{inner})"
     return f"{name_constant(c, {})}/{inner}"
 
@@ -250,24 +267,27 @@ _THRESHOLDS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 6.0)
 
 
 def value_region(bad: Array, good: Array, variables: list[Variable]) -> str | None:
-    """Where the bad entries lie in terms of values: "x is negative", "abs(x) > 1", "y < 0.5"."""
-    for name, values in variables:
+    """Where the bad entries lie in terms of values: "the input x is negative", "abs(x) > 1", "the output y is 0"."""
+    for name, values in sorted(variables[:8], key=lambda item: item[0] != "x"):
         v = np.broadcast_to(values, bad.shape)
-        for label, w in ((name, v), (f"abs({name})", np.abs(v))):
-            text = _split(label, w[bad], w[good])
-            if text:
-                return text
+        label = {"x": "the input x", "y": "the output y"}.get(name, re.sub(r"^x(\d+)", r"input \1", name))
+        text = _split(label, v[bad], v[good]) or _split(f"abs({name})", np.abs(v[bad]), np.abs(v[good]))
+        if text:
+            return text
     return None
 
 
 def _split(label: str, inside: Array, outside: Array) -> str | None:
     if not inside.size or not outside.size:
         return None
-    for t in _THRESHOLDS:
+    absolute = label.startswith("abs")
+    if not inside.any() and outside.all():
+        return f"{label} is 0"
+    for t in _THRESHOLDS[absolute:]:
         if inside.max() <= t <= outside.min() and inside.max() < outside.min():
-            return f"{label} is negative" if t == 0 and not label.startswith("abs") else f"{label} < {show(t)}"
+            return f"{label} is negative" if t == 0 else f"{label} < {show(t)}"
         if outside.max() <= t <= inside.min() and outside.max() < inside.min():
-            return f"{label} is positive" if t == 0 and not label.startswith("abs") else f"{label} > {show(t)}"
+            return f"{label} is positive" if t == 0 else f"{label} > {show(t)}"
     if min(inside.size, outside.size) < 4:  # with so few any two groups can be told apart by some threshold
         return None
     if inside.max() < outside.min():

@@ -26,8 +26,9 @@ VERDICTS = {
     "MUTATED_INPUT": "the function or its backward overwrites what it was given",
     "NO_GRAD_PATH": "the output depends on it, but no gradient reaches it",
 }
-# A kink is the function's property and no fault of the backward; where nothing could be compared nothing is shown wrong.
-GOOD = ("PASS", "KINK", "INCONCLUSIVE")
+# A kink is the function's property and no fault of the backward, and an input may well be unused (VACUOUS); but a
+# report in which nothing at all was compared has not passed.
+GOOD = ("PASS", "KINK", "INCONCLUSIVE", "VACUOUS")
 COLUMNS = ("analytic (your backward)", "numeric (finite difference)", "± error bar", "abs. error", "rel. error")
 
 
@@ -164,7 +165,8 @@ class GradcheckReport:
     @property
     def passed(self) -> bool:
         """Whether no finding is wrong and at least one compared something."""
-        return bool(self.findings) and all(finding.passed for finding in self.findings)
+        vacuous = all(finding.verdict == "VACUOUS" for finding in self.findings)
+        return not vacuous and all(finding.passed for finding in self.findings)
 
     @property
     def failures(self) -> list[Finding]:
@@ -174,12 +176,12 @@ class GradcheckReport:
     @property
     def verdict(self) -> str:
         """PASS, or the verdict of the worst finding."""
-        order = ["MUTATED_INPUT", "NONDETERMINISTIC", "NONFINITE", "SHAPE", "DTYPE", "FAIL", "NO_GRAD_PATH", "VACUOUS"]
+        order = [
+            "MUTATED_INPUT", "NONDETERMINISTIC", "NONFINITE", "SHAPE", "DTYPE", "FAIL", "NO_GRAD_PATH",
+            "PASS", "INCONCLUSIVE", "KINK", "VACUOUS",
+        ]  # fmt: skip
         found = {finding.verdict for finding in self.findings}
-        wrong = next((verdict for verdict in order if verdict in found), None)
-        if wrong or not found:
-            return wrong or "VACUOUS"
-        return "PASS" if "PASS" in found else min(found)
+        return next((verdict for verdict in order if verdict in found), "VACUOUS")
 
     def __bool__(self) -> bool:
         return self.passed

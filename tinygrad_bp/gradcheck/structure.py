@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .patterns import Variable, close
+from .patterns import Variable, close, largest
 
 Array = Any
 
@@ -30,7 +30,8 @@ class Case:
         self.analytic, self.numeric, self.full = analytic, numeric, full
         self.out_shape, self.in_shape = tuple(out_shape), tuple(in_shape)
         known = np.isfinite(analytic) & np.isfinite(numeric)
-        self.atol = atol + 1e-7 * float(np.max(np.abs(numeric[known]), initial=0.0))
+        most = largest(numeric[known])
+        self.atol = min(atol, 1e-3 * most) + 1e-7 * most  # one hopeless error bar must not excuse every entry
         self.zero_a, self.zero_n = np.abs(analytic) <= self.atol, np.abs(numeric) <= self.atol
         self.live = known & ~(self.zero_a & self.zero_n)
         self.bad = self.live & ~close(analytic, numeric, self.atol)
@@ -109,7 +110,10 @@ def exchanged(case: Case) -> Iterator[tuple[str, Array]]:
             moved_ = t.transpose(*perm, *range(outs, outs + ins))
             fits = tuple(case.out_shape[p] for p in perm) == case.out_shape
             yield _transposed("the incoming gradient is used", "output", perm, fits), moved_.reshape(shape)
-    why = "a matrix is used where its transpose belongs (`g @ W` for `g @ W.T`), or a permutation where its inverse does"
+    why = (
+        "a matrix is used where its transpose belongs (`g @ W` for `g @ W.T`), a permutation where its inverse does, "
+        "or a convolution's kernel is not turned round"
+    )
     if shape[0] == shape[1]:
         yield f"transposed: your Jacobian is the transpose of the right one: {why}", case.numeric.T
     for p, q in itertools.product(range(outs), range(outs, outs + ins)):
@@ -164,7 +168,7 @@ def moved(case: Case) -> Iterator[tuple[str, Array]]:
             yield text, np.roll(t, step, k).reshape(shape)
             if n > 2:
                 yield text + " (nothing comes back in at the other end)", _shifted(t, step, k).reshape(shape)
-    if case.full and outs == len(case.in_shape):
+    if case.full and outs == len(case.in_shape) and not case.elementwise:
         for axes in _some_axes(case):
             both = (*axes, *(outs + a for a in axes))
             text = f"reversed: the kernel is not turned round along axis {axes if len(axes) > 1 else axes[0]}"

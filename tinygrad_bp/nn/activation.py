@@ -22,21 +22,36 @@ class Sigmoid(Module):
 
 
 class Tanh(Module):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.Tanh()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.7616,  0.0000,  0.9640])
+    """
 
     def forward(self, input: Any) -> Any:
         return F.tanh(input)
 
 
 class LogSigmoid(Module):
-    """The logarithm of the sigmoid, exact for x of any size."""
+    """The logarithm of the sigmoid, exact for x of any size.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.LogSigmoid()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.3133, -0.6931, -0.1269])
+    """
 
     def forward(self, input: Any) -> Any:
         return F.logsigmoid(input)
 
 
 class Softsign(Module):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.Softsign()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.5000,  0.0000,  0.6667])
+    """
 
     def forward(self, input: Any) -> Any:
         return F.softsign(input)
@@ -66,14 +81,24 @@ class ReLU(_Inplace):
 
 
 class SELU(_Inplace):
-    """A scaled elu that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    """A scaled elu that keeps mean 0 and variance 1 (Klambauer et al. 2017).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.SELU()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.1113,  0.0000,  2.1014])
+    """
 
     def forward(self, input: Any) -> Any:
         return F.selu(input, self.inplace)
 
 
 class SiLU(_Inplace):
-    """x · sigmoid(x) (Elfwing et al. 2017)."""
+    """x · sigmoid(x) (Elfwing et al. 2017).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.SiLU()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.2689,  0.0000,  1.7616])
+    """
 
     def forward(self, input: Any) -> Any:
         return F.silu(input, self.inplace)
@@ -99,7 +124,12 @@ class LeakyReLU(_Inplace):
 
 
 class ELU(_Inplace):
-    """x, or alpha(e to the x - 1) if negative (Clevert et al. 2015)."""
+    """x, or alpha(e to the x - 1) if negative (Clevert et al. 2015).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.ELU()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.6321,  0.0000,  2.0000])
+    """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -113,7 +143,12 @@ class ELU(_Inplace):
 
 
 class Hardtanh(_Inplace):
-    """x kept between two numbers."""
+    """x kept between two numbers.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.Hardtanh()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -129,7 +164,12 @@ class Hardtanh(_Inplace):
 
 
 class ReLU6(Hardtanh):
-    """x kept between 0 and 6."""
+    """x kept between 0 and 6.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.ReLU6()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__(0.0, 6.0, inplace)
@@ -139,7 +179,12 @@ class ReLU6(Hardtanh):
 
 
 class GELU(Module):
-    """x times the probability that a normal number is below x; `approximate='tanh'` is the cheaper formula."""
+    """x times the probability that a normal number is below x; `approximate='tanh'` is the cheaper formula.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.GELU()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.1587,  0.0000,  1.9545])
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -153,7 +198,12 @@ class GELU(Module):
 
 
 class Softplus(Module):
-    """log(1 + e to the βx) / β; the line x itself where βx is above the threshold."""
+    """log(1 + e to the βx) / β; the line x itself where βx is above the threshold.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.Softplus()(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0.3133, 0.6931, 2.1269])
+    """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -190,7 +240,12 @@ class Softmax(_Along):
 
 
 class LogSoftmax(_Along):
-    """The logarithm of softmax, exact for scores of any size."""
+    """The logarithm of softmax, exact for scores of any size.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.LogSoftmax(dim=0)(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-3.1698, -2.1698, -0.1698])
+    """
 
     def forward(self, input: Any) -> Any:
         return F.log_softmax(input, self.dim)

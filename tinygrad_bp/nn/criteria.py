@@ -113,13 +113,23 @@ def l1_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """|input - target|, its mean or its sum; shapes and errors as in `mse_loss`."""
+    """|input - target|, its mean or its sum; shapes and errors as in `mse_loss`.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.l1_loss(tg.tensor([1.0, 4.0]), tg.zeros(2))
+    tensor(2.5000)
+    """
     meeting("l1_loss", input, target)
     return checked("l1_loss", reduced(abs_of(input - target), chosen(reduction, size_average, reduce)), target)
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
-    """d²/2 for a distance d up to `delta`, delta·(d - delta/2) beyond (Huber 1964)."""
+    """d²/2 for a distance d up to `delta`, delta·(d - delta/2) beyond (Huber 1964).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.huber_loss(tg.tensor([1.0, 4.0]), tg.zeros(2))
+    tensor(2.)
+    """
     if not delta > 0:
         raise ArgumentError(f"huber_loss: delta must be above 0, not {delta}")
     meeting("huber_loss", input, target)
@@ -134,7 +144,12 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Any:
-    """d²/(2·beta) for a distance d up to `beta`, d - beta/2 beyond; with beta 0 the l1 loss."""
+    """d²/(2·beta) for a distance d up to `beta`, d - beta/2 beyond; with beta 0 the l1 loss.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.smooth_l1_loss(tg.tensor([1.0, 4.0]), tg.zeros(2))
+    tensor(2.)
+    """
     if not beta >= 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
@@ -195,6 +210,10 @@ def binary_cross_entropy_with_logits(
     """The same from scores, whose sigmoid is the probability: exact for scores of any size.
 
     `weight` scales each entry, `pos_weight` the share of the positive ones; both broadcast.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.tensor([0.0, 1e4]), tg.ones(2))
+    tensor(0.3466)
     """
     op = "binary_cross_entropy_with_logits"
     _same_shape(op, input, target)

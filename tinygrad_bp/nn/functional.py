@@ -134,7 +134,12 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
 
 
 def selu(input: Any, inplace: bool = False) -> Any:
-    """A scaled elu that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    """A scaled elu that keeps mean 0 and variance 1 (Klambauer et al. 2017).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.selu(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.1113,  0.0000,  2.1014])
+    """
     return _applied(inplace, _selu, input)
 
 
@@ -151,7 +156,12 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
-    """x kept between 0 and 6."""
+    """x kept between 0 and 6.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.relu6(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    """
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
@@ -172,7 +182,12 @@ def gelu(input: Any, approximate: str = "none") -> Any:
 
 
 def softsign(input: Any) -> Any:
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.softsign(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.5000,  0.0000,  0.6667])
+    """
     return input / (1 + abs(input))
 
 
@@ -193,7 +208,12 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
 
 
 def softmin(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
-    """softmax of -x."""
+    """softmax of -x.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.softmin(tg.tensor([-1.0, 0.0, 2.0]), dim=0)
+    tensor([0.7054, 0.2595, 0.0351])
+    """
     return reductions.softmax(-input, _dim("softmin", dim), dtype)
 
 
@@ -247,12 +267,22 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
-    """x divided by its p-norm along `dim`, or by `eps` where the norm is smaller."""
+    """x divided by its p-norm along `dim`, or by `eps` where the norm is smaller.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.normalize(tg.tensor([3.0, 4.0]), dim=0)
+    tensor([0.6000, 0.8000])
+    """
     return input / input.norm(p, dim, True).clamp(min=eps)
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """The cosine of the angle between x1 and x2 along `dim`; lengths count as at least `eps`."""
+    """The cosine of the angle between x1 and x2 along `dim`; lengths count as at least `eps`.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.cosine_similarity(tg.tensor([1.0, 0.0]), tg.tensor([1.0, 1.0]), dim=0)
+    tensor(0.7071)
+    """
     lengths = [x.norm(2, dim, True).clamp(min=eps) for x in (x1, x2)]
     return (x1 / lengths[0] * (x2 / lengths[1])).sum(dim)
 

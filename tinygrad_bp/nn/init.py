@@ -44,7 +44,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def fans(tensor: Any, name: str = "fans") -> tuple[int, int]:
-    """(fan_in, fan_out): how many numbers flow into and out of one unit of a weight (out, in, …)."""
+    """(fan_in, fan_out): how many numbers flow into and out of one unit of a weight (out, in, …).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.init.fans(tg.ones(4, 3))
+    (3, 4)
+    """
     shape = _array(tensor, name).shape
     if len(shape) < 2:
         raise ShapeError(f"{name}: fan in and fan out need a weight (out, in, …) of at least 2 dimensions, not {shape}")
@@ -81,28 +86,59 @@ def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None)
 
 
 def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
-    """Normal numbers of a mean and a standard deviation."""
+    """Normal numbers of a mean and a standard deviation.
+
+    >>> import tinygrad_bp as tg
+    >>> _ = tg.manual_seed(0)
+    >>> tg.nn.init.normal_(tg.empty(2, 2))
+    tensor([[ 1.5410, -0.2934],
+            [-2.1788,  0.5684]])
+    """
     array = _array(tensor, "normal_")
     return _filled(tensor, random.normal(array.shape, mean, std, array.dtype, generator), "normal_")
 
 
 def constant_(tensor: Any, val: float) -> Any:
-    """Every entry `val`."""
+    """Every entry `val`.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.init.constant_(tg.empty(2, 2), 0.5)
+    tensor([[0.5000, 0.5000],
+            [0.5000, 0.5000]])
+    """
     return _filled(tensor, val, "constant_")
 
 
 def ones_(tensor: Any) -> Any:
-    """Every entry 1."""
+    """Every entry 1.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.init.ones_(tg.empty(2, 2))
+    tensor([[1., 1.],
+            [1., 1.]])
+    """
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Any) -> Any:
-    """Every entry 0."""
+    """Every entry 0.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.init.zeros_(tg.empty(2, 2))
+    tensor([[0., 0.],
+            [0., 0.]])
+    """
     return constant_(tensor, 0.0)
 
 
 def eye_(tensor: Any) -> Any:
-    """Ones on the diagonal of a matrix, zeros elsewhere."""
+    """Ones on the diagonal of a matrix, zeros elsewhere.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.init.eye_(tg.empty(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     shape = _array(tensor, "eye_").shape
     if len(shape) != 2:
         raise ShapeError(f"eye_: a matrix is expected, not shape {shape}")
@@ -110,13 +146,27 @@ def eye_(tensor: Any) -> Any:
 
 
 def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
-    """Even numbers of variance gain² · 2/(fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Even numbers of variance gain² · 2/(fan_in + fan_out) (Glorot and Bengio 2010).
+
+    >>> import tinygrad_bp as tg
+    >>> _ = tg.manual_seed(0)
+    >>> tg.nn.init.xavier_uniform_(tg.empty(2, 2))
+    tensor([[-0.0092,  0.6570],
+            [-1.0080, -0.9013]])
+    """
     bound = math.sqrt(3) * (gain * math.sqrt(2 / sum(fans(tensor, "xavier_uniform_"))))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
-    """Normal numbers of variance gain² · 2/(fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Normal numbers of variance gain² · 2/(fan_in + fan_out) (Glorot and Bengio 2010).
+
+    >>> import tinygrad_bp as tg
+    >>> _ = tg.manual_seed(0)
+    >>> tg.nn.init.xavier_normal_(tg.empty(2, 2))
+    tensor([[ 1.0896, -0.2075],
+            [-1.5406,  0.4019]])
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(fans(tensor, "xavier_normal_"))), generator)
 
 
@@ -133,6 +183,12 @@ def kaiming_uniform_(
     """Even numbers of variance gain²/fan (He et al. 2015); `a` is leaky_relu's slope.
 
     `mode` 'fan_in' keeps the size of signals going forward, 'fan_out' that of gradients going back.
+
+    >>> import tinygrad_bp as tg
+    >>> _ = tg.manual_seed(0)
+    >>> tg.nn.init.kaiming_uniform_(tg.empty(2, 2))
+    tensor([[-0.0130,  0.9291],
+            [-1.4256, -1.2747]])
     """
     bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_uniform_")
     return uniform_(tensor, -bound, bound, generator)
@@ -141,7 +197,14 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Any, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
 ) -> Any:
-    """Normal numbers of variance gain²/fan (He et al. 2015)."""
+    """Normal numbers of variance gain²/fan (He et al. 2015).
+
+    >>> import tinygrad_bp as tg
+    >>> _ = tg.manual_seed(0)
+    >>> tg.nn.init.kaiming_normal_(tg.empty(2, 2))
+    tensor([[ 1.5410, -0.2934],
+            [-2.1788,  0.5684]])
+    """
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_"), generator)
 
 
@@ -150,6 +213,11 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
 
     The orthogonal factor of a normal matrix, its signs fixed by the diagonal of the other factor; dimensions after
     the first count as one. Equal to PyTorch's to rounding: two builds of LAPACK differ in the last digits.
+
+    >>> import tinygrad_bp as tg
+    >>> w = tg.nn.init.orthogonal_(tg.empty(3, 3))
+    >>> tg.allclose(w @ w.T, tg.eye(3), atol=1e-6)
+    True
     """
     array = _array(tensor, "orthogonal_")
     if array.ndim < 2:

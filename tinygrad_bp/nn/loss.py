@@ -46,14 +46,24 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """The mean of |input - target|."""
+    """The mean of |input - target|.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.L1Loss()(tg.tensor([1.0, 4.0]), tg.zeros(2))
+    tensor(2.5000)
+    """
 
     def forward(self, input: Any, target: Any) -> Any:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
-    """Squares near 0, lines beyond `beta`, both divided by beta."""
+    """Squares near 0, lines beyond `beta`, both divided by beta.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.SmoothL1Loss()(tg.tensor([1.0, 4.0]), tg.zeros(2))
+    tensor(2.)
+    """
 
     def __init__(
         self,
@@ -70,7 +80,12 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Squares near 0, lines beyond `delta` (Huber 1964)."""
+    """Squares near 0, lines beyond `delta` (Huber 1964).
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.HuberLoss()(tg.tensor([1.0, 4.0]), tg.zeros(2))
+    tensor(2.)
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)

@@ -39,7 +39,7 @@ def _to_weight(g: Any, a: Any) -> Any:
 
 
 def _product_plus(a: Any, b: Any, c: Any) -> Any:
-    y = _product(a, b)
+    y = np.dot(a, b.T) if a.ndim == 2 else np.matmul(a, b.T)
     y += c
     return y
 
@@ -62,7 +62,7 @@ affine_bias = fused(
     lambda g, a: rows(g).mT @ rows(a),
     lambda g: np.sum(rows(g), axis=0),
     method=False,
-    fast_rules=(_to_input, _to_weight, lambda g: np.add.reduce(rows(g), 0)),
+    fast_rules=(_to_input, _to_weight, lambda g: np.add.reduce(g if g.ndim == 2 else rows(g), 0)),
     cases=(Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,))),
     shown="linear",
     internal=True,

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from .assertions import assert_close, assert_gradcheck
 
 if TYPE_CHECKING:
-    from .module_laws import LAWS, LawResult, ModuleReport, check_module
+    from .module_laws import LAWS, LawError, LawResult, ModuleReport, check_module
     from .strategies import arrays, broadcastable, modules, shapes, tensors
 
 __all__ = [
     "LAWS",
+    "LawError",
     "LawResult",
     "ModuleReport",
     "arrays",
@@ -39,7 +40,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    laws = name in ("LAWS", "LawResult", "ModuleReport", "check_module")
+    laws = name in ("LAWS", "LawError", "LawResult", "ModuleReport", "check_module")
     try:
         return getattr(import_module(f"{__name__}.{'module_laws' if laws else 'strategies'}"), name)
     except ModuleNotFoundError as error:

@@ -155,7 +155,7 @@ def _map(bad: np.ndarray) -> list[str]:
 
 
 def assert_gradcheck(fn: Any, inputs: Any, *, order: int = 1, **options: Any) -> GradcheckReport:
-    """Check the gradients of a function or a Module, with `order=2` the second ones too; return the last report.
+    """Check the gradients of a function or a Module, with `order=2` the second ones too; return the report.
 
     `inputs` and `options` are those of `tg.autograd.gradcheck`. Raises GradcheckError (an AssertionError) whose
     message is the report and, where the inputs are small, the call with its values as a line of Python.
@@ -167,18 +167,11 @@ def assert_gradcheck(fn: Any, inputs: Any, *, order: int = 1, **options: Any) ->
     __tracebackhide__ = True  # pytest shows the test's own line, not this one
     if order not in (1, 2):
         raise ArgumentError(f"assert_gradcheck: order is 1 or 2, not {order!r}")
-    from ..gradcheck import gradcheck, gradgradcheck
-
-    report = _checked(gradcheck, fn, inputs, options)
-    return _checked(gradgradcheck, fn, inputs, options) if order == 2 else report
-
-
-def _checked(check: Any, fn: Any, inputs: Any, options: dict[str, Any]) -> Any:
-    __tracebackhide__ = True
-    from ..gradcheck import GradcheckError
+    from ..gradcheck import GradcheckError, gradcheck, gradgradcheck
     from .reproduce import call_line
 
-    report = check(fn, inputs, **{**options, "raise_exception": False})
+    check = gradgradcheck if order == 2 else gradcheck  # which begins with the first derivative
+    report: GradcheckReport = check(fn, inputs, **{**options, "raise_exception": False})
     if report:
         return report
     error, line = GradcheckError(report), call_line(check.__name__, fn, inputs, options)

@@ -37,7 +37,7 @@ def layout(array: np.ndarray, kind: str) -> np.ndarray:
     """
     if kind == "permuted":
         return array.copy().T.copy().T
-    if kind == "reversed":
+    if kind == "reversed" and array.ndim:  # np.flip makes a scalar of a 0-d array
         return np.flip(np.flip(array).copy())
     if kind == "strided" and array.ndim:
         return np.repeat(array, 2, axis=-1)[..., ::2]
