@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_bp as tg
+from tinygrad_bp import kernels
 
 mpmath.mp.dps = 50
 BIG = 1e4
@@ -208,3 +209,11 @@ def test_softplus_with_every_beta_and_threshold(x: float, beta: float, threshold
     ours = tg.nn.functional.softplus(tg.tensor(x, dtype=tg.float64), beta, threshold).item()
     exact = x if beta * x > threshold else float(mpmath.log1p(mpmath.exp(mpmath.mpf(beta) * x)) / beta)
     np.testing.assert_allclose(ours, exact, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, kernels.SMALL, kernels.SMALL + 1, 1000])
+def test_sigmoid_is_the_same_function_for_small_and_for_large_arrays(size: int, dtype: type) -> None:
+    x = np.linspace(-80, 80, size, dtype=dtype)
+    right = [1 / (1 + math.exp(-v)) for v in x.tolist()]
+    np.testing.assert_allclose(kernels.sigmoid(x), right, rtol=64 * np.finfo(dtype).eps, atol=0)

@@ -268,7 +268,8 @@ class Methods:
         new.__setstate__((self.array.copy(), self.node is not None))
         if self.grad is not None:
             new.grad = wrap(self.grad.array.copy())
-        new.__dict__.update(self.__dict__) if hasattr(self, "__dict__") else None
+        if hasattr(self, "__dict__"):  # a Parameter, or another subclass with attributes of its own
+            new.__dict__.update(self.__dict__)
         return new
 
     def __copy__(self) -> Any:
@@ -277,7 +278,8 @@ class Methods:
         return new
 
     def __reduce__(self) -> Any:
-        _leave(self, "pickle") if not Methods.is_leaf.fget(self) else None  # type: ignore[attr-defined]
+        if self.node is not None and not isinstance(self.node, Leaf):
+            _leave(self, "pickle")
         return _blank, (type(self),), (self.array, self.node is not None)
 
     def __setstate__(self, state: Any) -> None:
