@@ -51,10 +51,10 @@ def without_slope(ctx: Any, g: Any) -> Any:
     return d @ weight, d.mT @ x, d.sum(0)
 
 
-def other_slope(ctx: Any, g: Any) -> Any:
-    """the slope of another function: sigmoid's"""
+def wrong_point(ctx: Any, g: Any) -> Any:
+    """the slope of tanh, but at its output instead of its input"""
     x, weight, y = ctx.saved_tensors
-    d = g * (y * (1 - y))
+    d = g * (1 - tg.tanh(y) ** 2)
     return d @ weight, d.mT @ x, d.sum(0)
 
 
@@ -93,7 +93,7 @@ def cut(ctx: Any, g: Any) -> Any:
     return d @ weight, d.mT @ x, d.sum(0)
 
 
-# -- three smaller functions, each with the mistake that belongs to it ------------------------------------------
+# -- four smaller functions, each with the mistake that belongs to it ------------------------------------------
 
 
 def product(ctx: Any, a: Any, b: Any) -> Any:
@@ -105,6 +105,18 @@ def swapped(ctx: Any, g: Any) -> Any:
     """a · b: each input gets the other one's gradient"""
     a, b = ctx.saved_tensors
     return g * a, g * b
+
+
+def tanh(ctx: Any, x: Any) -> Any:
+    y = tg.tanh(x)
+    ctx.save_for_backward(y)
+    return y
+
+
+def other_slope(ctx: Any, g: Any) -> Any:
+    """tanh: the slope of another function, sigmoid's"""
+    (y,) = ctx.saved_tensors
+    return g * y * (1 - y)
 
 
 def gate(ctx: Any, x: Any) -> Any:
@@ -132,9 +144,9 @@ def one_branch(ctx: Any, g: Any) -> Any:
 
 
 MISTAKES: list[tuple[Backward, Backward]] = [
-    (forward, without_g), (forward, without_slope), (forward, other_slope), (forward, uphill),
+    (forward, without_g), (forward, without_slope), (forward, wrong_point), (forward, uphill),
     (forward, averaged), (forward, transposed), (forward, frozen),
-    (product, swapped), (gate, last_write), (leaky, one_branch),
+    (product, swapped), (tanh, other_slope), (gate, last_write), (leaky, one_branch),
 ]  # fmt: skip
 
 
@@ -214,7 +226,7 @@ def main(argv: list[str] | None = None) -> None:
         heading("more than a gradient: check_module draws batch sizes and tries every law")
         print(check_module(Dense, "N,3", args=(3, 2)))
     if arguments.plot:
-        styles = {right: "-", other_slope: "--", uphill: ":"}
+        styles = {right: "-", without_slope: "--", transposed: ":"}
         curves = {backward.__name__: (style, *remainders(backward)) for backward, style in styles.items()}
         axis = {"xlabel": "step t", "ylabel": "remainder", "xscale": "log", "yscale": "log"}
         plot_curves(arguments.plot, "Taylor remainder: t² if the backward is right, t if wrong", curves, **axis)

@@ -207,7 +207,7 @@ def mse_forgets_batch(t: Any) -> Any:
     return layer(t, lambda a, b: ((a - b) ** 2).sum() / a.shape[0], backward)
 
 
-@wrong("constant", r"constant factor √|constant factor 1/√|constant factor [^ ]+ \(.*√|constant factor 2 .*√4", spread("nm", "nm"))
+@wrong("constant", r"constant factor .*√", spread("nm", "nm"))
 def attention_scores_forget_root(t: Any) -> Any:
     return layer(
         t,
@@ -461,7 +461,7 @@ def huber_not_clipped(t: Any) -> Any:
     return layer(t, huber, lambda g, y, x: g * x)
 
 
-@wrong("branch", r"only where .* is positive", lambda rng, nm: [np.resize([0.3, -0.4, 0.9], nm) + rng.normal(size=nm) * 0.05])
+@wrong("branch", r"only where .* is positive")
 def two_sided_slope(t: Any) -> Any:
     return layer(t, lambda x: t.where(x > 0, 3 * x, 0.5 * x), lambda g, y, x: g * t.where(x > 0, 2.0, 0.5))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tinygrad_bp.__main__ import main
+from tinygrad_bp.__main__ import finite, main
 
 ROOT = Path(__file__).parent.parent
 LAYERS = '''
@@ -128,6 +128,12 @@ def test_json_is_strict_and_complete(capsys: pytest.CaptureFixture[str]) -> None
     report = json.loads(text, parse_constant=pytest.fail)
     assert (status, report["passed"], report["verdict"], report["seed"]) == (1, False, "FAIL", 3)
     assert report["findings"][0]["diagnosis"]
+
+
+def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert finite({"a": (float("nan"), [float("-inf"), 1.5, 2])}) == {"a": ["nan", ["-inf", 1.5, 2]]}
+    status, text = run(capsys, "tinygrad_bp:log", "--input", "4", "--json")  # of negative numbers
+    assert (status, json.loads(text, parse_constant=pytest.fail)["verdict"]) == (1, "NONFINITE")
 
 
 def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

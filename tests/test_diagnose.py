@@ -76,8 +76,8 @@ S = sigmoid(X)
         (X < 0, X > 0, X * (X > 0), r"^the branches are exchanged: where the input x is negative"),
         (0, 1 - Y * Y, Y, r"^frozen: your gradient is 0 at every entry"),
         (1, 0, np.round(X), r"right gradient is 0 everywhere and yours is not"),
-        (np.where(np.arange(4) == 3, -2, 2) * X, 2 * X, X * X, r"^wrong only at the border: the last position along axis 1"),
-        (np.where(np.arange(12).reshape(3, 4) == 5, 0, S), S, np.logaddexp(0, X), r"^frozen: .* at one entry .*\(1, 1\)"),
+        (np.where(np.arange(4) == 3, -2, 2) * X, 2 * X, X * X, r"^wrong only at the border: the last position"),
+        (np.where(np.arange(12).reshape(3, 4) == 5, 0, S), S, X, r"^frozen: .* at one entry .*\(1, 1\)"),
         (1.0003 * S, S, np.logaddexp(0, X), r"^constant factor|^nearly right"),
         (S + 1e-3 * X**2, S, np.logaddexp(0, X), r"^nearly right|term"),
     ],
@@ -103,7 +103,9 @@ def test_forgotten_incoming_gradient_is_told_from_a_factor() -> None:
     only(jacobians(np.tile(d, (12, 1)), np.diag(d), X, Y, **forgot), "forgot to multiply by the incoming gradient")
 
 
-@pytest.mark.parametrize(("name", "h"), [("abs(g)", np.abs), ("g**2", np.square), ("max(g, 0)", lambda g: np.maximum(g, 0))])
+@pytest.mark.parametrize(
+    ("name", "h"), [("abs(g)", np.abs), ("g**2", np.square), ("max(g, 0)", lambda g: np.maximum(g, 0))]
+)
 def test_a_backward_that_bends_the_incoming_gradient_is_caught(name: str, h: Any) -> None:
     """With one-hot cotangents these Jacobians are right: only the random cotangent shows the mistake."""
     jac, g = RNG.normal(size=(6, 12)), RNG.normal(size=6)
@@ -113,7 +115,8 @@ def test_a_backward_that_bends_the_incoming_gradient_is_caught(name: str, h: Any
 
 def test_weight_decay_in_a_backward_is_named() -> None:
     jac, g = RNG.normal(size=(6, 12)), RNG.normal(size=6)
-    decayed = {"cotangent": g, "vjp_analytic": (g @ jac).reshape(3, 4) + 0.1 * X, "vjp_numeric": (g @ jac).reshape(3, 4)}
+    right = (g @ jac).reshape(3, 4)
+    decayed = {"cotangent": g, "vjp_analytic": right + 0.1 * X, "vjp_numeric": right}
     only(jacobians(jac + 0.1 * X.ravel(), jac, X, np.ones(6), **decayed), "0.1 times the input itself")
 
 
@@ -180,7 +183,7 @@ def test_softmax_without_cross_terms_and_along_the_wrong_axis() -> None:
     outer = np.outer(y, y)
     right, columns = np.diag(y.ravel()) - outer * same[0], np.diag(y.ravel()) - outer * same[1]
     only(jacobians(np.diag(np.diag(right)), right, X, y), "only the diagonal of the Jacobian")
-    only(jacobians(columns, right, X, y), "axis confusion: .* mixes entries along axes 1, your backward along 0")
+    only(jacobians(columns, right, X, y), "axis confusion: .* mixes entries along axis 1, your backward along axis 0")
 
 
 def test_layer_norm_says_which_term_is_missing() -> None:
@@ -210,17 +213,36 @@ def test_the_tutorials_derivative_of_no_activation() -> None:
     only(jacobians(y.reshape(-1, 1) * right, right, w, y, inputs=[w, x]), "the factor `y` is one too many")
 
 
+@pytest.mark.parametrize(
+    ("spoil", "pattern"),
+    [
+        (lambda a: a, r"the factor `a` is one too many.*derivative of the identity, 1, is given as its output"),
+        (lambda a: 1 / (1 - a * a), r"missing chain factor `1 - a\*a`.*a: the activation before the next layer"),
+    ],
+)
+def test_a_hidden_layer_is_judged_by_the_gradients_of_the_next(spoil: Any, pattern: str) -> None:
+    """One sample: the next layer's gradients are outer(a, d) and d, so a, which nobody passed in, is known."""
+    x, a, d = RNG.normal(size=3), RNG.uniform(0.2, 0.9, 4), RNG.normal(size=2)
+    delta = RNG.normal(size=4)
+    right, wrong = np.outer(x, delta), np.outer(x, delta * spoil(a))
+    following = {"input 2": (np.outer(a, d), np.outer(a, d)), "input 3": (d, d)}
+    known = {"inputs": [right], "output": np.array(0.3), "vjp_analytic": wrong, "vjp_numeric": right}
+    only(diagnose(Evidence(**known, others=following)), pattern)
+
+
 def test_projections_alone_name_what_they_can() -> None:
     """A large input has no Jacobian, only one random cotangent."""
     g = RNG.normal(size=(3, 4))
     base = {"inputs": [X], "output": Y, "cotangent": g, "vjp_numeric": g * (1 - Y * Y)}
     only(diagnose(Evidence(**base, vjp_analytic=g)), r"missing chain factor `1 - y\*y`")
     only(diagnose(Evidence(**base, vjp_analytic=-g * (1 - Y * Y))), "^sign")
-    only(diagnose(Evidence(**base, vjp_analytic=np.where(X > 0, base["vjp_numeric"], 0))), "where the input x is negative")
+    masked = np.where(X > 0, base["vjp_numeric"], 0)
+    only(diagnose(Evidence(**base, vjp_analytic=masked)), "where the input x is negative")
 
 
 def test_the_second_order_is_said_to_be_the_second() -> None:
-    only(elementwise(0, -2 * Y * (1 - Y * Y), Y, second_order=True), "second order is wrong while the first is right: .*detached")
+    sentences = elementwise(0, -2 * Y * (1 - Y * Y), Y, second_order=True)
+    only(sentences, "second order is wrong while the first is right: .*detached")
 
 
 def test_nan_in_a_backward_says_where() -> None:

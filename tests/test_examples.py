@@ -72,7 +72,8 @@ def accuracy(text: str) -> float:
 
 
 def test_all_examples_are_found() -> None:
-    assert {"binary_and", "digits", "exam_scores", "linear_2_2_1", "mazur", "mnist", "xor_bias"} <= set(NAMES)
+    tutorials = {"binary_and", "digits", "exam_scores", "linear_2_2_1", "mazur", "mnist", "xor_bias"}
+    assert tutorials | {"check_your_numpy", "custom_layer"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -215,6 +216,50 @@ def test_jittered_moves_whole_images_by_at_most_one_pixel(example: Example) -> N
     places = {tuple(np.argwhere(one)[0] - 3) for one in moved}
     assert places == {(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)}
     assert (moved.sum(axis=(1, 2)) == 4).all()
+
+
+def sections(text: str) -> dict[str, str]:
+    """What is printed below each heading."""
+    parts = re.split(r"\n(.+)\n-+\n", text)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_custom_layer_names_every_planted_mistake(example: Example, capsys: pytest.CaptureFixture[str]) -> None:
+    example("custom_layer").main([])
+    found = {heading.partition(":")[0]: text for heading, text in sections(capsys.readouterr().out).items()}
+    assert "gradcheck of Dense: passed" in found.pop("the right backward")
+    causes = {
+        "without_g": "forgot to multiply by the incoming gradient", "without_slope": "`1 - y*y`", "uphill": "→ sign",
+        "wrong_point": "at the activation instead of the pre-activation",
+        "other_slope": "→", "averaged": "batch size", "transposed": "→ transposed", "frozen": "→ frozen",
+        "swapped": "→ swapped", "last_write": "tanh(x)", "one_branch": "where the input x is negative",
+        "cut": "the second order is wrong while the first is right",
+    }  # fmt: skip
+    laws = found.pop("more than a gradient")
+    assert "every law that was tried holds" in laws
+    assert found.keys() == causes.keys()
+    for name, text in found.items():
+        assert "FAIL" in text, name
+        assert causes[name] in text, name
+    assert "right: input 0, weight" in found["averaged"]
+    assert "right: input 0, bias" in found["transposed"]
+
+
+def test_check_your_numpy_names_the_texts_faults(example: Example, capsys: pytest.CaptureFixture[str]) -> None:
+    example("check_your_numpy").main(["--quick"])
+    right, text_and, dot, outer, xor, exam = sections(capsys.readouterr().out).values()
+    assert "gradcheck of forward: passed" in right
+    assert "5 of 5 networks" in right
+    assert all(f"FAIL  {name}" in text_and for name in ("W1", "b1", "W2", "b2"))
+    none, others = text_and.split("activation None:")[1].split(" activation tanh:")
+    assert "the factor `y` is one too many" in none
+    assert others.count("PASS  x") == 2
+    assert "FAIL  first\n    → " in dot
+    assert "a dot product (or a total) where the outer product belongs" in dot
+    assert "PASS  second" in dot
+    assert outer.split() == ["PASS", "first", "PASS", "second"]
+    assert xor.count("→ sign: your gradient is minus the right one everywhere") == 2
+    assert "constant factor 3/2" in exam
 
 
 def test_mnist_splits_the_test_files_where_the_training_files_are_missing(

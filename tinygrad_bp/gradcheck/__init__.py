@@ -1,4 +1,4 @@
-"""Gradient checks that say whether, where and why. Read `report.py` first, then `numeric.py`, `check.py` and `api.py`."""
+"""Gradient checks that say whether, where and why. Read `report.py`, `numeric.py`, `check.py` and `api.py`."""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ def _torch_only(**given: Any) -> None:
     for name, value in given.items():
         only = _ONLY[name]
         if value not in (only if isinstance(only, tuple) else (only,)):
-            raise ArgumentError(f"gradcheck: {name}={value!r} is not available here (no sparse, batched or forward-mode derivatives)")
+            raise ArgumentError(
+                f"gradcheck: {name}={value!r} is not available: no sparse, batched or forward-mode derivatives"
+            )
 
 
 def _native(dtype: Any) -> bool:
@@ -40,6 +42,21 @@ def _told(report: GradcheckReport, raise_exception: bool) -> GradcheckReport:
     if raise_exception and not report:
         raise GradcheckError(report)
     return report
+
+
+def _second_opinion(report: GradcheckReport, wide: GradcheckReport, eps: float) -> None:
+    """Differences of few digits accuse nobody alone: a gradient that agrees with the one in float64, which passed, is
+    right to its precision."""
+    right = {(f.name, f.output): f for f in wide.findings if f.verdict == "PASS"}
+    for finding in report.findings:
+        other = right.get((finding.name, finding.output))
+        if finding.verdict != "FAIL" or other is None or finding.analytic is None or other.analytic is None:
+            continue
+        largest = float(np.abs(other.analytic).max(initial=0.0))
+        if np.abs(finding.analytic - other.analytic).max(initial=0.0) <= min(0.05, 2e4 * eps) * largest:
+            finding.verdict, finding.entries, finding.diagnosis, finding.slope = "PASS", [], [], None
+            finding.counts["uncertain"] = finding.counts.get("uncertain", 0) + finding.counts.pop("wrong", 0)
+            finding.note = "too few digits for differences; the gradient agrees with the one in float64, which passed"
 
 
 def gradcheck(
@@ -71,8 +88,8 @@ def gradcheck(
 
     Args:
         fn: a function of Tensors, or a Module, whose parameters are then checked too.
-        inputs: a Tensor or a tuple of arguments; float tensors that require a gradient are checked (all of them, if none
-            does and there are no parameters), the others listed as skipped.
+        inputs: a Tensor or a tuple of arguments; float tensors that require a gradient are checked (all of them, if
+            none does and there are no parameters), the others listed as skipped.
         eps: the step to begin with, in the input's unit; by default 2⁻¹² of each entry's size. Others are tried too.
         atol, rtol: numbers agree if |analytic − numeric| ≤ atol + rtol·max; default 0 and 10⁻⁶, besides the error bar.
         raise_exception: raise GradcheckError, which carries the report, instead of returning a report that is false.
@@ -80,10 +97,10 @@ def gradcheck(
         check_undefined_grad: leave out the cotangents of the other outputs (they are None or zeros for the backward).
         fast_mode: True: random directions and a sample of entries; False: every entry; None: by size.
         check_params: whether to check a module's parameters. budget: forward passes that may be spent.
-        kwargs: keyword arguments for `fn`. dtype: 'native' checks in the given precision. names: of the inputs.
+        kwargs: keyword arguments for `fn`. dtype: 'native' checks in the given precision. names: of inputs.
 
-    The function runs on copies in float64, under the same seed each time; parameters, buffers, gradients, attributes and
-    random streams are as before afterwards, also after an interruption.
+    The function runs on copies in float64, under the same seed each time; parameters, buffers, gradients, attributes
+    and random streams are as before afterwards, also after an interruption.
 
     >>> import tinygrad_bp as tg
     >>> x = tg.tensor([[0.5, -1.0], [2.0, 0.1]], requires_grad=True)
@@ -93,12 +110,16 @@ def gradcheck(
     _torch_only(check_sparse_nnz=check_sparse_nnz, check_batched_grad=check_batched_grad, masked=masked,
                 check_batched_forward_ad=check_batched_forward_ad, check_forward_ad=check_forward_ad,
                 check_backward_ad=check_backward_ad)  # fmt: skip
-    subject = Subject(fn, inputs, kwargs, check_params=check_params, native=_native(dtype), seed=seed, names=names)
-    with subject:
-        report = examine(
-            subject, eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, fast_mode=fast_mode, budget=budget,
-            undefined=check_undefined_grad, dtypes=check_grad_dtypes,
-        )  # fmt: skip
+    options: dict[str, Any] = {
+        "eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode, "budget": budget,
+        "undefined": check_undefined_grad, "dtypes": check_grad_dtypes,
+    }  # fmt: skip
+    common: dict[str, Any] = {"check_params": check_params, "seed": seed, "names": names}
+    with Subject(fn, inputs, kwargs, native=_native(dtype), **common) as subject:
+        report = examine(subject, **options)
+    if subject.native and any(finding.verdict == "FAIL" for finding in report.findings):
+        with Subject(fn, inputs, kwargs, **common) as wide:
+            _second_opinion(report, examine(wide, **options), subject.eps)
     return _told(report, raise_exception)
 
 
@@ -137,7 +158,8 @@ def gradgradcheck(
     'PASS'
     """
     _torch_only(gen_non_contig_grad_outputs=gen_non_contig_grad_outputs, check_batched_grad=check_batched_grad,
-                check_fwd_over_rev=check_fwd_over_rev, check_rev_over_rev=check_rev_over_rev, masked=masked)  # fmt: skip
+                check_fwd_over_rev=check_fwd_over_rev, check_rev_over_rev=check_rev_over_rev,
+                masked=masked)  # fmt: skip
     common: dict[str, Any] = {"check_params": check_params, "native": _native(dtype), "seed": seed, "names": names}
     options: dict[str, Any] = {
         "eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode, "budget": budget,
@@ -165,11 +187,14 @@ def _cotangents(given: Any, subject: Subject, seed: int) -> list[Any]:
     listed = given if isinstance(given, tuple | list) else (given,)
     arrays = [np.asarray(g.array if hasattr(g, "array") else g, dtype=np.float64) for g in listed]
     if [a.shape for a in arrays] != shapes:
-        raise ArgumentError(f"gradgradcheck: grad_outputs have shapes {[a.shape for a in arrays]}, the outputs {shapes}")
+        found = [a.shape for a in arrays]
+        raise ArgumentError(f"gradgradcheck: grad_outputs have shapes {found}, the outputs {shapes}")
     return arrays
 
 
-def forecast(fn: Any, inputs: Any, *, fast_mode: bool | None = None, check_params: bool = True, kwargs: Any = None) -> Plan:
+def forecast(
+    fn: Any, inputs: Any, *, fast_mode: bool | None = None, check_params: bool = True, kwargs: Any = None
+) -> Plan:
     """What a check would cost, before it is made: how many forward passes, and which inputs entry by entry.
 
     >>> import tinygrad_bp as tg

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from .before import not_finite, not_linear, wrong_shape
 from .factors import constant_factor, elementwise_factor, missing_term, name_variables, wrong_point
-from .partial import couplings, last_resort, laws_broken, nearly, only_there, two_branches
+from .partial import couplings, last_resort, laws_broken, nearly, only_there, selection, two_branches
 from .patterns import close, constant_of, largest, place, show, value_region
-from .structure import Case, coupled_axes, predictions
+from .structure import Case, axes_in_words, coupled_axes, predictions
 
 Array = Any
 MOST = 2  # sentences that say the same thing in other words help nobody
@@ -31,7 +32,7 @@ class Evidence:
     the input; `vjp_ones_analytic`: what backward returns for ones. `inputs` and `index`: all inputs, and which one it
     is (None for a parameter, whose value then goes into `value`). `output`: the function's value. `others`: name →
     (vjp_analytic, vjp_numeric) of the other inputs, to find exchanged gradients; `other_outputs`: name → jac_numeric
-    of the other outputs. `error_bar`: how far off the numeric values may be.
+    of the other outputs. `error_bar`: how far off the numeric values may be, one number or one per entry of the input.
 
     >>> x = np.array([1.0, 2.0, 3.0])
     >>> diagnose(Evidence(jac_analytic=np.diag(4 * x), jac_numeric=np.diag(2 * x), inputs=[x], index=0, output=x * x))
@@ -65,7 +66,23 @@ class Evidence:
         self.value = _float(value) if index is None else self.inputs[index] if inputs else None
         self.others, self.other_outputs = others or {}, other_outputs or {}
         self.names, self.second_order = names, second_order
-        self.error_bar = largest(error_bar) if error_bar is not None else 0.0
+        self.error_bar = self._set_aside_doubtful(np.asarray(error_bar if error_bar is not None else 0.0, dtype=float))
+
+    def _set_aside_doubtful(self, bar: Array) -> float:
+        """Numeric values that are all error bar become NaN; returns the largest bar of the others."""
+        n = self.vjp_numeric
+        if n is None or not bar.size or np.broadcast_shapes(bar.shape, n.shape) != n.shape:
+            return largest(bar)
+        most = largest(n)
+        doubtful = np.broadcast_to(bar > 1e-3 * most, n.shape)
+        if bar.ndim == 0:  # one bar for all: only small values, exact zeros aside, can be told to be doubtful
+            doubtful = doubtful & (np.abs(n) <= 2 * bar) & (np.abs(n) > 1e-7 * most)
+        if not doubtful.any() or 2 * doubtful.sum() > doubtful.size:
+            return largest(bar)
+        self.vjp_numeric = np.where(doubtful, np.nan, n)
+        if self.jac_numeric is not None and self.jac_numeric.shape[-1] == n.size:
+            self.jac_numeric = np.where(doubtful.reshape(1, -1), np.nan, self.jac_numeric)
+        return largest(bar) if bar.ndim == 0 else largest(bar[~doubtful])
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -107,7 +124,7 @@ def diagnose(evidence: Evidence) -> list[str]:
 def _sentences(evidence: Evidence) -> Iterator[str]:
     """The first family of mistakes that has something to say; within it, what it says."""
     said = False
-    for before in (_wrong_shape, _not_finite, _not_linear):
+    for before in (wrong_shape, not_finite, not_linear):
         for sentence in before(evidence):
             said = True
             yield sentence
@@ -118,7 +135,7 @@ def _sentences(evidence: Evidence) -> Iterator[str]:
         return
     families: tuple[Callable[[Evidence, Case], str | None], ...] = (
         _all_zero, _sign_or_exchanged, _factor, _contributions_lost, two_branches, _one_number, _predicted,
-        only_there, _term, couplings, laws_broken, nearly, last_resort,
+        selection, only_there, _term, couplings, _odd_factor, laws_broken, nearly, last_resort,
     )  # fmt: skip
     yield from itertools.islice((text for family in families if (text := family(evidence, case))), 1)
 
@@ -138,106 +155,6 @@ def case_of(evidence: Evidence) -> Case | None:
         return None
     case.variables = name_variables(evidence, case)
     return case
-
-
-# ---- mistakes that show before any entry is compared -----------------------------------------------------------------
-
-
-def _wrong_shape(evidence: Evidence) -> Iterator[str]:
-    a, n, shape = evidence.vjp_analytic, evidence.vjp_numeric, evidence.in_shape
-    if a is None or a.shape == shape:
-        return
-    start = f"your gradient has shape {a.shape}, its input {shape}: "
-    atol = evidence.error_bar + 1e-7 * largest(n) if n is not None else 0.0
-    agrees = "; summed, it agrees" if n is not None and _same(_sum_to(a, shape), n, atol) else ""
-    if a.shape[::-1] == shape:
-        yield start + "transposed" + ("; its transpose agrees" if n is not None and _same(a.T, n, atol) else "")
-    elif _sum_to(a, shape) is not None:
-        lead, tail = a.ndim - len(shape), a.shape[a.ndim - len(shape) :]
-        axes = (*range(lead), *(lead + k for k, (p, q) in enumerate(zip(tail, shape, strict=True)) if p != q))
-        yield start + f"not summed over the broadcast axes {axes}" + agrees
-    elif a.size == int(np.prod(shape)):
-        agrees = "; reshaped, it agrees" if n is not None and _same(a.reshape(shape), n, atol) else ""
-        yield start + "not reshaped back to its input's shape" + agrees
-    elif a.size < int(np.prod(shape)):
-        yield start + "summed over an axis that is not a broadcast axis, so that entries are lost"
-    else:
-        yield start + "a gradient has the shape of its input, whatever the output's is"
-
-
-def _sum_to(a: Array, shape: tuple[int, ...]) -> Array | None:
-    lead = a.ndim - len(shape)
-    if lead < 0 or any(q not in (1, p) for p, q in zip(a.shape[lead:], shape, strict=True)):
-        return None
-    axes = tuple(k for k, (p, q) in enumerate(zip(a.shape[lead:], shape, strict=True)) if p != q)
-    return a.sum(axis=tuple(range(lead))).sum(axis=axes, keepdims=True)
-
-
-def _same(a: Array | None, b: Array, atol: float) -> bool:
-    return a is not None and a.shape == b.shape and bool(close(a, b, atol).all())
-
-
-def _not_finite(evidence: Evidence) -> Iterator[str]:
-    a = evidence.jac_analytic if evidence.jac_analytic is not None else evidence.vjp_analytic
-    n = evidence.jac_numeric if evidence.jac_numeric is not None else evidence.vjp_numeric
-    if a is None or n is None or a.shape != n.shape:
-        return
-    bad = ~np.isfinite(a) & np.isfinite(n)
-    if not bad.any():
-        return
-    columns = bad.reshape(-1, int(np.prod(evidence.in_shape))).any(axis=0)
-    where = tuple(map(int, np.argwhere(columns.reshape(evidence.in_shape))[0])) if evidence.in_shape else ()
-    what = "NaN (0/0, inf·0 or log of a negative)" if np.isnan(a[bad]).any() else "infinite (a division by zero)"
-    x = evidence.value
-    at = f", where the input is {show(float(x[where]))}" if x is not None and x.shape == evidence.in_shape else ""
-    yield f"your gradient is {what} at {int(columns.sum())} of {columns.size} entries, first at {where}{at}; the right one is finite"
-
-
-def _not_linear(evidence: Evidence) -> Iterator[str]:
-    """A backward is a linear map of the incoming gradient; here it is not."""
-    a, n, g = evidence.vjp_analytic, evidence.vjp_numeric, evidence.cotangent
-    if a is None or n is None or g is None or g.size == 0 or a.shape != n.shape:
-        return
-    atol = 3 * (min(evidence.error_bar, 1e-3 * largest(n)) + 1e-7 * largest(n))
-    if _same(a, n, atol) or not np.any(np.abs(a) > atol):
-        return
-    ones = evidence.vjp_ones_analytic
-    if ones is not None and _same(a, ones, atol) and not _same(g, np.ones_like(g), 1e-9):
-        yield (
-            "forgot to multiply by the incoming gradient: your backward returns the same numbers whatever gradient "
-            "comes in, so it is right only where that gradient is 1"
-        )
-        return
-    jac, right = evidence.jac_analytic, evidence.jac_numeric
-    if jac is None or right is None or np.isnan(jac).any() or jac.shape[0] != g.size:
-        return
-    if close(g.reshape(-1) @ jac, a.reshape(-1), atol * max(1.0, float(np.abs(g).sum()))).all():
-        return
-    yield from _what_became_of_g(evidence, atol)
-
-
-def _what_became_of_g(evidence: Evidence, atol: float) -> Iterator[str]:
-    a, g = evidence.vjp_analytic.reshape(-1), evidence.cotangent
-    right, jac = evidence.jac_numeric, evidence.jac_analytic
-    made: dict[str, Array] = {
-        "abs(g)": np.abs(g), "g**2": g * g, "sign(g)": np.sign(g), "max(g, 0)": np.maximum(g, 0), "-abs(g)": -np.abs(g),
-        "clip(g, -1, 1)": np.clip(g, -1, 1), "clip(g, 0, 1)": np.clip(g, 0, 1), "g/norm(g)": g / np.linalg.norm(g),
-        "g/max(abs(g))": g / np.max(np.abs(g)), "g.mean()": np.full_like(g, g.mean()), "tanh(g)": np.tanh(g),
-        "1": np.ones_like(g), "clip(g, -0.5, 0.5)": np.clip(g, -0.5, 0.5), "clip(g, -0.1, 0.1)": np.clip(g, -0.1, 0.1),
-        "g**3": g**3, "round(g)": np.round(g), "g + 1": g + 1, "1/g": 1 / g,
-    }  # fmt: skip
-    for text, h in made.items():
-        if not np.isnan(right).any() and close(h.reshape(-1) @ right, a, atol * g.size).all():
-            yield f"the incoming gradient g is not used as it comes: `{text}` stands where `g` belongs"
-            return
-    extra = jac - right
-    if not close(extra, extra[:1], atol).all():
-        yield "not linear in the incoming gradient: a backward may multiply it, add it up and move it, nothing else"
-        return
-    x, d = evidence.value, np.nan_to_num(extra[0])
-    c = constant_of(d / x.reshape(-1)) if x is not None and x.size == d.size else None
-    what = f"{show(c)} times the input itself (weight decay does not belong in a backward)" if c else "a fixed array"
-    yield f"forgot to multiply one term by the incoming gradient: {what} is added whatever gradient comes in"
 
 
 # ---- mistakes that explain every entry -------------------------------------------------------------------------------
@@ -271,6 +188,10 @@ def _factor(evidence: Evidence, case: Case) -> str | None:
     return wrong_point(case) or exchanged_inputs(evidence, case) or elementwise_factor(case)
 
 
+def _odd_factor(evidence: Evidence, case: Case) -> str | None:
+    return elementwise_factor(case, any_constant=True)
+
+
 def _predicted(evidence: Evidence, case: Case) -> str | None:
     return next((sentence for sentence, value in predictions(case) if case.explains(value)), None)
 
@@ -279,16 +200,27 @@ def _term(evidence: Evidence, case: Case) -> str | None:
     return missing_term(case)
 
 
+def _mostly(a: Array, b: Array, case: Case) -> bool:
+    """Agreement in three of four entries, two at least: beside a kink another input's numbers may be off."""
+    live = (np.abs(a) > case.atol) | (np.abs(b) > case.atol)
+    equal = close(a, b, 3 * case.atol)[live]
+    return equal.size > 0 and bool(equal.all() or (equal.sum() > 1 and 4 * equal.sum() >= 3 * equal.size))
+
+
 def exchanged_inputs(evidence: Evidence, case: Case, both_ways: bool = False) -> str | None:
     """This input got another's gradient (and, `both_ways`, the other got this one's)."""
     a, n = evidence.vjp_analytic, evidence.vjp_numeric
     for name, (their_a, their_n) in evidence.others.items() if a is not None and n is not None else ():
-        if np.shape(their_n) != a.shape or not a.size or not _same(a, _float(their_n), 3 * case.atol):
+        if np.shape(their_n) != a.shape or not a.size:
             continue
-        if _same(_float(their_a), n, 3 * case.atol):
-            return f"swapped with {name}: its gradient is returned here and this one there; keep the order of forward's inputs"
-        if not both_ways:
-            return f"swapped: this is the gradient of {name}, returned here as well"
+        mine, theirs = _float(their_a), _float(their_n)
+        for sign, told in ((1, ""), (-1, ", with the sign flipped as well")):
+            if not _mostly(sign * a, theirs, case):
+                continue
+            if _mostly(sign * mine, n, case):
+                return f"swapped with {name}: its gradient is returned here and this one there{told}; keep their order"
+            if not both_ways and sign == 1:
+                return f"swapped: this is the gradient of {name}, returned here as well"
     for name, jac in evidence.other_outputs.items():
         if np.shape(jac) == case.analytic.shape and case.full and case.explains(_float(jac)):
             return f"swapped outputs: the incoming gradient of this output is used as if it were that of {name}"
@@ -317,13 +249,13 @@ def _contributions_lost(evidence: Evidence, case: Case) -> str | None:
         return _frozen(case)
     fan_out, kept = case.live.sum(axis=0), case.good.sum(axis=0)
     shared = fan_out > 1
-    n = case.shape[1]
-    if case.out_shape == case.in_shape and not lost[np.eye(n, dtype=bool)].any():
-        if not case.good[~np.eye(n, dtype=bool)].any():
-            return (
-                "only the diagonal of the Jacobian is there, the cross terms are missing: each output depends on the "
-                f"other entries too (axes {_axes(coupled_axes(case.numeric, case.in_shape, case.atol))})"
-            )
+    own = np.eye(*case.shape, dtype=bool)
+    if case.out_shape == case.in_shape and not lost[own].any() and not case.good[~own].any():
+        along = axes_in_words(coupled_axes(case.numeric, case.in_shape, case.atol))
+        return (
+            "only the diagonal of the Jacobian is there, the cross terms are missing: each output depends on the "
+            f"other entries along {along} too"
+        )
     if shared.any() and (kept[fan_out > 0] == 1).all():
         last = all(case.good[np.flatnonzero(case.live[:, j])[-1], j] for j in np.flatnonzero(shared))
         first = all(case.good[np.flatnonzero(case.live[:, j])[0], j] for j in np.flatnonzero(shared))
@@ -335,10 +267,6 @@ def _contributions_lost(evidence: Evidence, case: Case) -> str | None:
     return _frozen(case) or _rows_lost(case)
 
 
-def _axes(axes: set[int]) -> str:
-    return ", ".join(map(str, sorted(axes))) or "none"
-
-
 def _frozen(case: Case) -> str | None:
     bad, good = case.bad.any(axis=0), case.good.any(axis=0)
     if (bad & good).any():
@@ -348,9 +276,11 @@ def _frozen(case: Case) -> str | None:
     count = f"{int(bad.sum())} of {int((bad | good).sum())} entries"
     if by_value and not where:
         example = show(float(case.numeric[case.bad][0]))
-        return f"wrong only where {by_value}: your gradient is 0 there, the right one is not (for example {example}); {count}"
+        told = f"your gradient is 0 there, the right one is not (for example {example})"
+        return f"wrong only where {by_value}: {told}; {count}"
     also = f", which is also where {by_value}" if by_value else ""
-    return f"frozen: your gradient is 0 {where or 'at some entries'} ({count}), the right one is not{also}; elsewhere it is right"
+    where = where or "at some entries"
+    return f"frozen: your gradient is 0 {where} ({count}), the right one is not{also}; elsewhere it is right"
 
 
 def _rows_lost(case: Case) -> str | None:

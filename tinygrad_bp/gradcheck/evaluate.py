@@ -34,8 +34,8 @@ class Slot:
 class Output:
     """One output: its place in the flat vector, and its shape."""
 
-    def __init__(self, number: int, start: int, shape: tuple[int, ...]) -> None:
-        self.number, self.shape = number, shape
+    def __init__(self, number: int, start: int, shape: tuple[int, ...], label: str = "") -> None:
+        self.number, self.shape, self.label = number, shape, label or f"output {number}"
         self.size = int(np.prod(shape, dtype=np.int64))
         self.part = slice(start, start + self.size)
 
@@ -117,7 +117,8 @@ class Subject:
                 if slot.kind == "parameter":  # the guard has just replaced its array: take that one over
                     slot.value = tensor.array
                     slot.base = slot.value.copy(order="K")
-            self._first_call()
+            with np.errstate(all="ignore"):
+                self._first_call()
         except BaseException:
             self._guard.__exit__()
             raise
@@ -197,12 +198,14 @@ class Subject:
                 self.skipped.append((f"output {k}", "it has no graph: detached, or marked as not differentiable"))
             else:
                 self.differentiable.append(k)
-                self.outputs.append(Output(k, start, y.array.shape))
+                self.outputs.append(Output(k, start, y.array.shape, self.label(k)))
                 start += y.array.size
                 if self.native:
                     self.eps = max(self.eps, float(np.finfo(y.array.dtype).eps))
         if not self.outputs:
-            raise DtypeError(f"gradcheck of {self.name}: it returns no float tensor, so there is nothing to differentiate")
+            raise DtypeError(
+                f"gradcheck of {self.name}: it returns no float tensor, so there is nothing to differentiate"
+            )
         recorded = self._flat(outputs)
         try:
             self._guard.rewind()
@@ -211,9 +214,14 @@ class Subject:
         except GraphError:  # it differentiates inside, so it needs a graph
             self.light = False
 
+    def label(self, k: int) -> str:
+        """What the report calls output k."""
+        return f"output {k}"
+
     def _outputs(self, recorded: bool, values: list[Any] | None = None) -> list[Any]:
         """One call. `recorded`: with leaves that require gradients; else without any graph."""
         self.calls += 1
+        self.recorded = recorded
         self.fed = self._fed(recorded, values)
         before, MODE.grad = MODE.grad, recorded
         try:
@@ -260,7 +268,8 @@ class Subject:
         wrong = [type(x).__name__ for x in found if not isinstance(x, Tensor) and x is not None]
         if wrong or not any(isinstance(x, Tensor) for x in found):
             raise DtypeError(
-                f"gradcheck: {self.name} returned {', '.join(wrong) or 'nothing'}; a Tensor or a tuple of Tensors is expected"
+                f"gradcheck: {self.name} returned {', '.join(wrong) or 'nothing'}; a Tensor or a tuple of Tensors is "
+                "expected"
             )
         return [x for x in found if x is not None]
 
@@ -311,14 +320,20 @@ class Subject:
             kept = [g.array.copy() for g in gs]
             result = grad(ys, asked, gs, retain_graph=True, allow_unused=True)
             if any(not np.array_equal(g.array, k) for g, k in zip(gs, kept, strict=True)):
-                raise InplaceError("the backward overwrites the gradient that it is given: write `g = g * …`, not `g *= …`")
+                raise InplaceError(
+                    "the backward overwrites the gradient that it is given: write `g = g * …`, not `g *= …`"
+                )
             found.append([None if g is None else g.array for g in result])
         return found
 
     def overwritten(self) -> list[str]:
         """The slots whose values the last call changed without saying so."""
-        return [s.name for s, x in zip(self.slots, self.leaves, strict=True)
-                if not np.array_equal(x.array, s.base)]  # fmt: skip
+        if self.cloned and not self.recorded:
+            return []  # a layer that works in place, on the copies that it was given for that
+        changed = [i for i, x in enumerate(self.leaves) if not np.array_equal(x.array, self.slots[i].base)]
+        for i in changed:
+            self.slots[i].value[...] = self.slots[i].base
+        return [self.slots[i].name for i in changed]
 
 
 def _parameter() -> Any:

@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .patterns import (
-    EXPRESSIONS, RTOL, Variable, close, constant_of, expressions, fit, is_simple, name_constant, over, show, sigmoid, times,
+    EXPRESSIONS,
+    RTOL,
+    Variable,
+    close,
+    constant_of,
+    expressions,
+    fit,
+    is_simple,
+    name_constant,
+    over,
+    show,
+    sigmoid,
+    times,
 )  # fmt: skip
 from .structure import Case
 
@@ -24,7 +36,7 @@ if TYPE_CHECKING:
     from .diagnose import Evidence
 
 Array = Any
-ENOUGH = 400  # entries are enough to fit a factor
+ENOUGH = 128  # entries are enough to fit a factor
 
 
 # ---- what may occur in a factor --------------------------------------------------------------------------------------
@@ -41,10 +53,15 @@ def name_variables(evidence: Evidence, case: Case) -> list[Variable]:
     others = [(f"x{i}" if several else "x", v) for i, v in enumerate(evidence.inputs) if i != evidence.index]
     for name, v in others:
         found += _spread_over(name, v, case)
+    for v in _activations_between(evidence):
+        found += _spread_over("a", v, case)
     for name, v in _products(evidence):
         found += _spread_over(name, v, case)
     if evidence.value is not None:
         found += list(_statistics(evidence.value, case))
+    if not case.full and evidence.cotangent is not None and evidence.cotangent.shape == case.in_shape:
+        found.insert(1, ("g", evidence.cotangent.reshape(1, -1)))
+    case.scalars = [(name, v.reshape(1, 1)) for name, v in others if v.size == 1]
     return [(name, v) for name, v in found if np.isfinite(v).all()]
 
 
@@ -80,6 +97,19 @@ def _products(evidence: Evidence) -> Iterator[tuple[str, Array]]:
             yield from ((f"({text} + {b})", z + c) for b, c in arrays if c.ndim < 2 and c.shape == z.shape[-1:])
 
 
+def _activations_between(evidence: Evidence) -> Iterator[Array]:
+    """For one sample, what enters a layer: its weights' gradient over its bias's."""
+    numeric = [np.asarray(n, dtype=float) for _, n in evidence.others.values()]
+    for weight, bias in itertools.product(numeric, numeric):
+        if weight.ndim != 2 or bias.ndim != 1 or not bias.all():
+            continue
+        for w in (weight, weight.T):
+            if w.shape[1] == bias.shape[0] > 1:
+                a = w / bias
+                if np.isfinite(a).all() and close(a, a[:, :1], 1e-5 * np.abs(a).max()).all():
+                    yield a[:, 0]
+
+
 def _statistics(x: Array, case: Case) -> Iterator[Variable]:
     """Standard deviation, norm, sum, … of x over the axes that layers normalise over."""
     if x.ndim == 0 or x.size < 2 or x.shape != case.in_shape:
@@ -91,20 +121,22 @@ def _statistics(x: Array, case: Case) -> Iterator[Variable]:
         choices[", all axes but 0"] = tuple(range(1, x.ndim))
     for label, axes in choices.items():
         for name, v in (
-            ("std", x.std(axes, keepdims=True)), ("norm", np.sqrt((x * x).sum(axes, keepdims=True))),
+            ("std", x.std(axes, keepdims=True)), ("rms", np.sqrt((x * x).mean(axes, keepdims=True))),
+            ("norm", np.sqrt((x * x).sum(axes, keepdims=True))),
             ("sum", x.sum(axes, keepdims=True)), ("sum of exp", np.exp(x).sum(axes, keepdims=True)),
         ):  # fmt: skip
             yield f"{name}(x{label})", np.broadcast_to(v, x.shape).reshape(1, -1)
 
 
-def legend(text: str, evidence_names: dict[str, str] | None = None) -> str:
+def legend(text: str) -> str:
     """What the letters in a formula stand for.
 
     >>> legend("1 - y*y")
     ' (y: the output)'
     """
-    known = {"x": "this input", "y": "the output", "z": "the value before the activation"}
-    names = [n for n in dict.fromkeys(re.findall(r"\b(x\d*|y|z)\b", text))]
+    known = {"x": "this input", "y": "the output", "g": "the incoming gradient"}
+    known["a"] = "the activation before the next layer"
+    names = dict.fromkeys(re.findall(r"\b(x\d*|y|g|a)\b", text))
     told = [f"{n}: {known.get(n) or f'input {n[1:]}'}" for n in names]
     return f" ({', '.join(told)})" if told else ""
 
@@ -149,7 +181,7 @@ def _scalar_source(case: Case, c: float) -> str | None:
                     if value and math.isclose(c, k * value, rel_tol=1e-6):
                         expression = text.replace("{v}", name)
                         written = over(k, expression) if power < 0 else times(k, expression)
-                        return f"it is `{written}`{legend(name)}, a chain factor missing or too many"
+                        return f"it is `{written}`{legend(written)}, a chain factor missing or too many"
     return None
 
 
@@ -166,7 +198,7 @@ def _sample(mask: Array) -> Array:
     return chosen.reshape(mask.shape)
 
 
-def elementwise_factor(case: Case, mask: Array = None) -> str | None:
+def elementwise_factor(case: Case, mask: Array = None, any_constant: bool = False) -> str | None:
     """An expression in x, y and the rest that is missing, or one too many, at every entry (of a mask).
 
     A ratio with two values, one of them 1, is a branch and no factor.
@@ -179,7 +211,7 @@ def elementwise_factor(case: Case, mask: Array = None) -> str | None:
     if mask is None and case.good.any() and np.unique(np.round(case.ratio(keep), 5)).size < 3:
         return None
     found = fit(case.ratio(keep), expressions(case.variables, case.shape, keep))
-    if found is None:
+    if found is None or not (any_constant or is_simple(found[1])):
         return None
     text, c, power = found
     right_is_plain = constant_of(case.numeric[keep]) is not None
@@ -192,7 +224,8 @@ def elementwise_factor(case: Case, mask: Array = None) -> str | None:
     else:
         missing, extra = over(1 / c, text), times(c, text)
         told = f"missing chain factor `{missing}`"
-    if text == "y" and power > 0 and right_is_plain and math.isclose(c, 1, rel_tol=RTOL):
+    plain = right_is_plain or not case.elementwise
+    if text in ("y", "a") and power > 0 and plain and math.isclose(c, 1, rel_tol=RTOL):
         told += ", as when the derivative of the identity, 1, is given as its output"
     return f"{told}: analytic / numeric = {extra} everywhere{legend(text)}{_examples(case, keep)}"
 
@@ -231,26 +264,36 @@ def wrong_point(case: Case) -> str | None:
     if both.sum() < 2 or (case.live & ~both).any():
         return None
     keep = _sample(both)
-    ratio, flat = case.ratio(keep), {}
+    ratio = case.ratio(keep)
+    flat: dict[str, Array] = {}
     for name, values in case.variables:
         flat.setdefault(name, np.broadcast_to(values, case.shape)[keep])
-    if "y" not in flat:
+    if case.live.sum() < 3 or (case.good.any() and np.unique(np.round(ratio, 5)).size < 3):
         return None
-    y, before = flat["y"], [(n, v) for n, v in flat.items() if n != "y" and "(x" not in n[1:] and n[:3] != "std"]
+    for name in [name for name in ("y", "a") if name in flat]:
+        told = _at_wrong_point(case, keep, ratio, name, flat)
+        if told:
+            return told
+    return None
+
+
+def _at_wrong_point(case: Case, keep: Array, ratio: Array, output: str, flat: dict[str, Array]) -> str | None:
+    """One variable taken for an activation: does the ratio show its derivative at the wrong point?"""
+    y, before = flat[output], [(n, v) for n, v in flat.items() if n == "x" or n[:2] == "(x" or n[0] == "x"]
     for name, (at_x, at_y) in _ACTIVATIONS.items():
         right = [at_y(y)] if at_y is not None else []
         right += [at_x(v) for n, v in before if n == "x" and case.elementwise]
         for r in right:
             if _matches(ratio, at_x(y) / r) and _is_activation(case, keep, r):
                 return (
-                    f"gradient taken at the activation instead of the pre-activation: {name}'s derivative is evaluated "
-                    f"at y, the output, not at what goes into it (analytic / numeric = {name}'(y)/{name}'(x))"
+                    f"gradient taken at the activation instead of the pre-activation: {name}'s derivative is evaluated at "
+                    f"{output}, its output, not at what goes into it (analytic / numeric = {name}'({output})/{name}'(x))"
                 )
             for n, v in before:
                 if at_y is not None and _matches(ratio, at_y(v) / r) and _is_activation(case, keep, r):
                     return (
                         f"gradient taken at the pre-activation instead of the activation: {name}'s derivative is "
-                        f"written in its output y, and gets {n} (analytic / numeric = f({n})/f(y))"
+                        f"written in its output {output}, and gets {n} (analytic / numeric = f({n})/f({output}))"
                     )
     return None
 
@@ -286,6 +329,9 @@ def missing_term(case: Case, mask: Array = None) -> str | None:
     a, n = (fit(v[keep], expressions(case.variables, case.shape, keep)) for v in (case.analytic, case.numeric))
     if a and is_simple(a[1]):
         mine = times(a[1], a[0]) if a[2] > 0 else over(a[1], a[0])
-        right = "" if not n else f", and the right one is `{times(n[1], n[0]) if n[2] > 0 else over(n[1], n[0])}`"
+        other = "" if not n else times(n[1], n[0]) if n[2] > 0 else over(n[1], n[0])
+        if other == mine:
+            return None
+        right = f", and the right one is `{other}`" if other else ""
         return f"the formula is another function's: your derivative is `{mine}`{right}{legend(mine + right)}"
     return None

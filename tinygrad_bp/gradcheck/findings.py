@@ -15,6 +15,7 @@ from .report import Entry, Finding
 from .verdicts import KINK, NONFINITE, OK, UNCERTAIN, UNSEEN, WRONG, Compared
 
 if TYPE_CHECKING:
+    from .evaluate import Output
     from .numeric import Array
     from .verdicts import SlotCheck
 
@@ -23,13 +24,14 @@ MATRIX = 65_536  # entries of a Jacobian that is computed for the diagnosis, and
 ROWS = 256
 
 
-def finding_of(check: SlotCheck, compared: Compared, output: int, order: int) -> Finding:
+def finding_of(check: SlotCheck, compared: Compared, output: Output, order: int) -> Finding:
     """The verdict on one slot and one output."""
     slot = check.slot
-    finding = Finding(slot.name, _verdict(compared), output=output, order=order)
+    finding = Finding(slot.name, _verdict(compared), output=output.number, label=output.label, order=order)
     looked = slot.base.size - compared.count(UNSEEN)
     finding.counts = {
-        "checked": compared.count(OK) + compared.count(WRONG), "wrong": compared.count(WRONG) + compared.count(NONFINITE),
+        "checked": compared.count(OK) + compared.count(WRONG),
+        "wrong": compared.count(WRONG) + compared.count(NONFINITE),
         "kinks": compared.count(KINK), "uncertain": compared.count(UNCERTAIN),
         "directions": compared.directions, "of": slot.base.size if looked < slot.base.size else 0,
     }  # fmt: skip
@@ -69,7 +71,8 @@ def _note(finding: Finding, compared: Compared) -> str:
     if finding.verdict == "KINK":
         return f"every entry sits on a kink: {compared.why_kink}"
     if finding.verdict == "NO_GRAD_PATH":
-        return "the output depends on it, but " + ("no gradient reaches it" if compared.missing else "its gradient is zero")
+        reached = "no gradient reaches it" if compared.missing else "its gradient is zero"
+        return f"the output depends on it, but {reached}"
     return ""
 
 
@@ -117,14 +120,14 @@ def _measured(examination: Any, finding: Finding, k: int, slot: Any, checks: Any
         "cotangent": compared.c[out.part].reshape(out.shape),
         "vjp_analytic": finding.analytic, "vjp_numeric": numeric.reshape(slot.base.shape),
         "vjp_ones_analytic": _ask(examination, [examination.cotangent(k, np.ones(out.size))], check.index)[0],
-        "others": {c.slot.name: (all_[k].analytic.reshape(c.slot.base.shape), all_[k].numeric.reshape(c.slot.base.shape))
+        "others": {c.slot.name: tuple(a.reshape(c.slot.base.shape) for a in (all_[k].analytic, all_[k].numeric))
                    for c, all_ in checks if c.slot is not slot},
         "error_bar": float(np.nanmax(compared.bar, initial=0.0)),
     }  # fmt: skip
     if out.size <= ROWS and out.size * slot.base.size <= MATRIX and check.columns:
         known["jac_numeric"] = _columns(check, out)
         known["other_outputs"] = {
-            f"output {o.number}": _columns(check, o) for o in problem.outputs if o is not out and o.size * slot.base.size <= MATRIX
+            o.label: _columns(check, o) for o in problem.outputs if o is not out and o.size * slot.base.size <= MATRIX
         }
         units = [examination.cotangent(k, row) for row in np.eye(out.size)]
         rows = _ask(examination, units, check.index)

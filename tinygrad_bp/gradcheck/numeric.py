@@ -1,7 +1,7 @@
 """Numeric derivatives along a line, each with its own error bar, and whether the function has a kink there.
 
 A `Line` is t ↦ F(x + t·direction) with its values remembered. `quick` needs four values; `sweep` tries steps over
-twelve decades, extrapolates each (Richardson 1911; Ridders 1982), and takes the step at which neighbouring steps
+thirteen decades, extrapolates each (Richardson 1911; Ridders 1982), and takes the step at which neighbouring steps
 agree best, since no single step is right for every function. Read `evaluate.py` next: where the values come from.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-WIDE, NARROW, RATIO = 0, -39, 3  # a sweep's steps are scale·2⁰, 2⁻³, …, 2⁻³⁹
+NARROW, RATIO = -45, 3  # a sweep's steps are scale·2⁰, 2⁻³, …, 2⁻⁴⁵
 QUICK = -12  # and the step to begin with is scale·2⁻¹²: truncation and rounding errors are both near 10⁻¹³ there
 
 
@@ -36,7 +36,8 @@ class Line:
 
     def slope(self, h: float) -> Array:
         """Richardson's combination of the central differences with steps h and h/2: the error falls as h⁴."""
-        return (8.0 * (self.at(h / 2) - self.at(-h / 2)) - (self.at(h) - self.at(-h))) / (6.0 * h)
+        slope: Array = (8.0 * (self.at(h / 2) - self.at(-h / 2)) - (self.at(h) - self.at(-h))) / (6.0 * h)
+        return slope
 
 
 class Estimate:
@@ -68,7 +69,8 @@ def scales(x: Array) -> Array:
 
 def noise(c: Array, y: Array, eps: float) -> float:
     """The rounding error of ⟨c, y⟩, if every entry of y is right to the last bit."""
-    return float(2 * eps * np.sqrt(np.sum(np.square(c * y))))
+    smallest = 1.2e-7 if eps > 1e-4 else 0.0  # float16 has subnormal numbers not far below 1: steps of 6·10⁻⁸
+    return float(2 * np.sqrt(np.sum(np.square(c * (eps * np.abs(y) + smallest)))))
 
 
 def project(c: Array, y: Array) -> float:
@@ -93,7 +95,7 @@ def project_all(line: Line, c: Array, h: float) -> tuple[float, float, float, fl
 
 
 def sweep(line: Line, c: Array, scale: float, eps: float, smallest: float = 0.0) -> Estimate:
-    """The best estimate over steps from `scale` down to 2⁻³⁹ of it (or of `smallest`, if that is less).
+    """The best estimate over steps from `scale` down to 2⁻⁴⁵ of it (or of `smallest`, if that is less).
 
     A step's error is what separates its value from the nearer of its two neighbours', and at least the rounding error:
     ε·|F|/h, or the function's own grain over h where it is coarser than float64 (it rounds to float32 inside, say).
@@ -108,24 +110,29 @@ def sweep(line: Line, c: Array, scale: float, eps: float, smallest: float = 0.0)
     steps = [top * 2.0 ** (-RATIO * k) for k in range(count + 1)]
     with np.errstate(all="ignore"):
         table = np.array([project_all(line, c, h) for h in steps])
-        return _choose(np.array(steps), table, noise(c, line.values[0.0], eps), float(np.abs(c) @ np.abs(line.at(0.0))))
+        size = float(np.abs(c) @ np.abs(line.at(0.0)))
+        return _choose(np.array(steps), table, noise(c, line.values[0.0], eps), size, careful=eps > 1e-12)
 
 
-def _choose(h: Array, f: Array, rounding: float, size: float) -> Estimate:
+def _choose(h: Array, f: Array, rounding: float, size: float, careful: bool) -> Estimate:
+    """`careful`: with few digits two neighbours come close by chance, so the other one counts too."""
     wide, half = (f[:, 0] - f[:, 3]) / (2 * h), (f[:, 1] - f[:, 2]) / h
     value = (4 * half - wide) / 3
     grain = max(rounding, _grain(f, size))
     floor = grain / h
     change = np.abs(np.diff(value))
     change[np.isnan(change)] = np.inf
-    error = np.minimum(np.append(np.inf, change), np.append(change, np.inf))
+    above, below = np.append(np.inf, change), np.append(change, np.inf)
+    error = np.minimum(above, below)
+    if careful:
+        error = np.minimum(np.maximum(above, below), 8 * error)
     error = np.where(np.isfinite(value), np.maximum(error, floor), np.inf)
     best = int(np.argmin(error))
     estimate = Estimate(float(value[best]), float(error[best]), float(h[best]))
     if not np.isfinite(estimate.bar):
         one_sided = np.isfinite(f[-1, :2]).all() != np.isfinite(f[-1, 2:]).all()
         estimate.kink = "the function ends here: it has values on one side only" if one_sided else ""
-    elif _bent(f[best], float(h[best]), grain):
+    elif _bent(f[best], max(grain, float(error[best] * h[best]))):
         estimate.kink = "the one-sided slopes differ"
     elif _jumps(f, grain):
         estimate.kink = "the function jumps, or its slope is infinite"
@@ -142,7 +149,7 @@ def _grain(f: Array, size: float) -> float:
     return grain if grain < 1e-2 * size else 0.0  # more than that is a jump, not rounding
 
 
-def _bent(f: Array, h: float, grain: float) -> bool:
+def _bent(f: Array, grain: float) -> bool:
     """Two tests at one step: the gap between the one-sided slopes does not halve with the step as a parabola's does,
     and the best parabola through the five points leaves more than rounding errors."""
     gap, half_gap = f[0] + f[3], f[1] + f[2]  # times h and h/2: second differences, 4 : 1 for a parabola
@@ -155,12 +162,14 @@ def _bent(f: Array, h: float, grain: float) -> bool:
 
 
 def _jumps(f: Array, grain: float) -> bool:
-    """Whether the change from −h to h falls much slower than h over the smallest steps: a jump, or a root's slope."""
-    moved = np.abs(f[-5:, 0] - f[-5:, 3])
-    one_side = np.maximum(np.abs(f[-5:, 0]), np.abs(f[-5:, 3]))
-    for change in (moved, one_side):
-        if np.isfinite(change).all() and change.min() > 100 * grain and change[-1] > change[0] * 2.0 ** (-RATIO * 4 * 0.75):
-            return True
+    """Whether the change from −h to h, or to one side, falls much slower than h over the smallest steps: a jump, or a
+    root's infinite slope. It must do so evenly; rounding errors do not."""
+    small = f[-5:]
+    for change in (np.abs(small[:, 0] - small[:, 3]), np.maximum(np.abs(small[:, 0]), np.abs(small[:, 3]))):
+        if np.isfinite(change).all() and change.min() > 100 * grain:
+            falls = np.diff(np.log2(change))
+            if falls.mean() > -0.75 * RATIO and np.ptp(falls) < 0.3:
+                return True
     return False
 
 

@@ -46,10 +46,12 @@ class NumpyProblem:
             array = np.asarray(part, dtype=np.float64)
             self.outputs.append(Output(k, start, array.shape))
             start += array.size
+        self.own_cotangent = self.style == "inputs" and len(self.outputs) == 1 and not self.outputs[0].shape
 
     def _arguments(self, inputs: Any) -> list[Array]:
-        named = inputs.items() if isinstance(inputs, dict) else None
-        if named is None:
+        if isinstance(inputs, dict):
+            named = list(inputs.items())
+        else:
             several = inputs if isinstance(inputs, tuple | list) and not _is_number_list(inputs) else (inputs,)
             named = [(f"input {i}", x) for i, x in enumerate(several)]
         arrays = []
@@ -59,7 +61,8 @@ class NumpyProblem:
                 raise DtypeError(f"gradcheck_numpy: {name} is {array.dtype}; arrays of numbers are expected")
             if array.dtype.kind == "f":
                 if not np.isfinite(array).all():
-                    raise NonFiniteError(f"gradcheck_numpy: {name} holds {array[~np.isfinite(array)][0]}; give finite numbers")
+                    bad = array[~np.isfinite(array)][0]
+                    raise NonFiniteError(f"gradcheck_numpy: {name} holds {bad}; a derivative needs finite inputs")
                 array = array.astype(np.float64)
                 self.slots.append(Slot(str(name), array.copy(order="K")))
                 self.places.append(i)
@@ -81,7 +84,9 @@ class NumpyProblem:
         y = self._forward(*arrays)
         parts = y if isinstance(y, tuple | list) else [y]
         if y is None or any(np.asarray(part).dtype.kind not in "biuf" for part in parts):
-            raise DtypeError(f"gradcheck_numpy: {self.name} returned {type(y).__name__}; numbers or an array are expected")
+            raise DtypeError(
+                f"gradcheck_numpy: {self.name} returned {type(y).__name__}; numbers or an array are expected"
+            )
         return y
 
     def forward(self) -> Array:
@@ -90,7 +95,7 @@ class NumpyProblem:
         return np.concatenate([np.ravel(np.asarray(p, dtype=np.float64)) for p in (y if self.several else [y])])
 
     def gradients(self, cotangents: list[list[Array | None]], only: int | None = None) -> list[list[Any]]:
-        """What the backward returns, for each list of cotangents; the forward runs before each, for layers that cache."""
+        """What the backward returns for each list of cotangents; the forward runs before, for layers that cache."""
         found = []
         for row in cotangents:
             arrays = self._fresh()
@@ -118,8 +123,8 @@ class NumpyProblem:
             return given[0] * np.asarray(derivative)
         except ValueError:
             raise ArgumentError(
-                f"gradcheck_numpy: the backward takes no cotangent, so it must return the derivative of a function that "
-                f"acts entry by entry, but it returned shape {np.shape(derivative)} for an output of shape "
+                f"gradcheck_numpy: the backward takes no cotangent, so it must return the derivative of a function "
+                f"that acts entry by entry, but it returned shape {np.shape(derivative)} for an output of shape "
                 f"{self.outputs[0].shape}; write `backward(g, *inputs)`"
             ) from None
 
@@ -128,8 +133,8 @@ class NumpyProblem:
             results = [results[place] for place in self.places]
         if len(results) != len(self.slots):
             raise ArgumentError(
-                f"gradcheck_numpy: the backward returned {len(results)} gradients for {len(self.args)} inputs; return one "
-                "for each, None where there is none"
+                f"gradcheck_numpy: the backward returned {len(results)} gradients for {len(self.args)} inputs; return "
+                "one for each, None where there is none"
             )
         return [None if r is None else np.asarray(r) for r in results]
 
@@ -197,8 +202,8 @@ def gradcheck_numpy(
     Args:
         forward: `forward(*inputs)` → a number, an array or a tuple of them.
         backward: returns a gradient for each input (a tuple, a dict, or the only one), and takes one of
-            `(g, *inputs)`, g being ∂loss/∂output ("both"); `(*inputs)` alone for a forward that returns a number, or for
-            f′ of a function that acts entry by entry ("inputs"); `(g)` for a layer that remembers its inputs
+            `(g, *inputs)`, g being ∂loss/∂output ("both"); `(*inputs)` alone for a forward that returns a number, or
+            for f′ of a function that acts entry by entry ("inputs"); `(g)` for a layer that remembers its inputs
             ("cotangent").
         inputs: an array, a tuple of arrays, or a dict name → array in the order of the arguments; integers are passed
             on and not differentiated.
@@ -216,9 +221,7 @@ def gradcheck_numpy(
     if style not in (None, "both", "inputs", "cotangent"):
         raise ArgumentError(f"gradcheck_numpy: style is 'both', 'inputs' or 'cotangent', not {style!r}")
     problem = NumpyProblem(forward, backward, inputs, style, seed)
-    report = examine(
-        problem, eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, fast_mode=fast_mode, budget=budget
-    )
+    report = examine(problem, eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, fast_mode=fast_mode, budget=budget)
     if raise_exception and not report:
         raise GradcheckError(report)
     return report

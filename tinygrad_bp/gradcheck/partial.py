@@ -13,7 +13,7 @@ import numpy as np
 
 from .factors import elementwise_factor, missing_term
 from .patterns import close, constant_of, name_constant, place, show, value_region
-from .structure import Case, coupled_axes
+from .structure import Case, axes_in_words, coupled_axes
 
 if TYPE_CHECKING:
     from .diagnose import Evidence
@@ -33,7 +33,9 @@ def only_there(evidence: Evidence, case: Case) -> str | None:
         where = place(rows, fine, case.out_shape, "the output") if not (rows & fine).any() else None
     if by_value is None and where is None:
         return _scattered(case)
-    told = f"where {by_value}" + (f" ({where})" if where else "") if by_value else where
+    told = where or ""
+    if by_value:
+        told = f"where {by_value}" + (f" ({where})" if where and "positions" not in where else "")
     if by_value and by_value.endswith("y is 0") and case.zero_n[case.bad].all():
         told += ", so a mask of the forward (dropout, a selection) is not applied in backward"
     return f"wrong only {told}; {_what_there(case, case.bad)}; elsewhere it is right"
@@ -67,7 +69,8 @@ def two_branches(evidence: Evidence, case: Case) -> str | None:
     if zero.any() and case.zero_a[rest].all():
         where = value_region(zero, rest, case.variables[:6])
         if where:
-            return f"the branches are exchanged: where {where} the right gradient is 0 and yours is not, elsewhere the other way round"
+            told = "the right gradient is 0 and yours is not, elsewhere the other way round"
+            return f"the branches are exchanged: where {where} {told}"
     if zero.any() or len(values) != 2:
         return None
     low = rest & (np.abs(ratio - values[0]) < 1e-3 * max(1.0, abs(values[0])))
@@ -93,33 +96,46 @@ def _scattered(case: Case) -> str | None:
     if (case.zero_a | case.zero_n)[case.bad].all():
         return start + "the right numbers in other places: another entry is selected, or an index or order is confused"
     c = constant_of(case.ratio(case.bad))
-    return start + f"there analytic / numeric = {show(c)}" if c is not None else None
+    if c is not None:
+        return start + f"there analytic / numeric = {show(c)}"
+    c = constant_of((case.analytic - case.numeric)[case.bad])
+    told = f"there analytic - numeric = {show(c or 0)}: a constant is not subtracted (a one-hot target, for example)"
+    return start + told if c is not None and case.bad.sum() > 1 else None
+
+
+def selection(evidence: Evidence, case: Case) -> str | None:
+    """Each output takes one entry of the input (a maximum, a choice), and backward gives its gradient to others too."""
+    if not case.full or (case.bad & ~case.zero_n).any() or not case.good.any():
+        return None
+    right, mine = (case.live & ~case.zero_n).sum(axis=1), (case.live & ~case.zero_a).sum(axis=1)
+    if not (right <= 1).all() or not (mine > 1).any():
+        return None
+    return (
+        "each output depends on one entry of the input only (a maximum, a selection), your backward gives its gradient "
+        f"to up to {int(mine.max())}: the mask of the selected entry is not applied"
+    )
 
 
 def couplings(evidence: Evidence, case: Case) -> str | None:
     """Which axes a layer mixes, against which its backward mixes; and right numbers in wrong places."""
+    rows = zip(np.sort(case.analytic, axis=1), np.sort(case.numeric, axis=1), strict=True)
+    known = np.isfinite(case.analytic) & np.isfinite(case.numeric)
+    if known.all() and case.shape[1] > 1 and all(close(a, n, 3 * case.atol).all() for a, n in rows):
+        return "the right numbers in the wrong places (a permutation): an index, an order or a direction is confused"
     if case.full and case.in_shape == case.out_shape:
         mine = coupled_axes(case.analytic, case.in_shape, case.atol)
         right = coupled_axes(case.numeric, case.in_shape, case.atol)
         if not mine and right:
             return (
-                "cross terms missing: only the diagonal of the Jacobian is there, while each output depends on the other "
-                f"entries along axes {_axes(right)} too"
+                "cross terms missing: only the diagonal of the Jacobian is there, while each output depends on the "
+                f"other entries along {axes_in_words(right)} too"
             )
         if mine != right:
             return (
-                f"axis confusion: the function mixes entries along axes {_axes(right)}, your backward along "
-                f"{_axes(mine)}: a sum in it runs over the wrong axis"
+                f"axis confusion: the function mixes entries along {axes_in_words(right)}, your backward along "
+                f"{axes_in_words(mine)}: a sum in it runs over the wrong axis"
             )
-    rows = zip(np.sort(case.analytic, axis=1), np.sort(case.numeric, axis=1), strict=True)
-    known = np.isfinite(case.analytic) & np.isfinite(case.numeric)
-    if known.all() and case.shape[1] > 1 and all(close(a, n, 3 * case.atol).all() for a, n in rows):
-        return "the right numbers in the wrong places: an index, an order or a direction is confused (a permutation of the entries)"
     return None
-
-
-def _axes(axes: set[int]) -> str:
-    return ", ".join(map(str, sorted(axes))) or "none"
 
 
 def laws_broken(evidence: Evidence, case: Case) -> str | None:
@@ -128,16 +144,17 @@ def laws_broken(evidence: Evidence, case: Case) -> str | None:
         return None
     ones, x = np.ones(case.shape[1]), evidence.value
     size = 1e-5 * np.abs(case.numeric).sum(axis=1) + 10 * case.atol
-    laws = [("does not change when a constant is added to the input", "the term that goes through the mean", ones)]
+    through = "the term that goes through the"
+    laws = [("does not change when a constant is added to the input", f"{through} mean (or the sum)", ones)]
     if x is not None and x.size == case.shape[1]:
-        laws.append(("does not change when the input is scaled", "the term that goes through the norm or variance", x.ravel()))
+        laws.append(("does not change when the input is scaled", f"{through} norm or variance", x.ravel()))
     for law, term, direction in laws:
         scale = size * max(1.0, float(np.abs(direction).max()))
         right, mine = np.abs(case.numeric @ direction), np.abs(case.analytic @ direction)
         if (right <= 1e2 * scale).all() and (mine > 1e3 * scale).any():
             return (
-                f"cross terms missing: the function {law}, so each row of its Jacobian times that direction is 0; yours "
-                f"gives {show(float(mine.max()))}: {term} is missing (a mean or variance treated as constant)"
+                f"cross terms missing: the function {law}, so each row of its Jacobian times that direction is 0; "
+                f"yours gives {show(float(mine.max()))}: {term} is missing (a mean or variance treated as constant)"
             )
     columns, mine = np.abs(case.numeric.sum(axis=0)), np.abs(case.analytic.sum(axis=0))
     scale = 1e-5 * np.abs(case.numeric).sum(axis=0) + 10 * case.atol
@@ -155,8 +172,8 @@ def nearly(evidence: Evidence, case: Case) -> str | None:
     if error > 2e-2:
         return None
     return (
-        f"nearly right: the largest difference is {show(float(error))} of the largest entry, so the formula has the right "
-        "shape; look for an approximation, an eps or rounded constant in backward only, or a lower precision"
+        f"nearly right: the largest difference is {show(float(error))} of the largest entry, so the formula has the "
+        "right shape; look for an approximation, an eps or rounded constant in backward only, or a lower precision"
     )
 
 
@@ -171,7 +188,12 @@ def last_resort(evidence: Evidence, case: Case) -> str | None:
         same_sign = float((ratio > 0).mean())
         text += f", the sign is right in {same_sign:.0%}"
     if near:
-        text += f"; {', '.join(sorted(near)[:4])} {'is' if len(near) == 1 else 'are'} right, so the fault lies in this one's part"
+        told = f"{', '.join(sorted(near)[:4])} {'is' if len(near) == 1 else 'are'} right"
+        text += f"; {told}, so the fault lies in the backward between there and here"
+    if case.shape[0] == 1 and case.full:
+        text += "; check the layer alone, or with one sample, where more can be told"
+    elif not case.full:
+        text += "; check it with a smaller input, where the whole Jacobian can be compared"
     return text
 
 

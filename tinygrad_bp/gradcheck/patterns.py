@@ -1,8 +1,8 @@
 """Words for numbers: which constant, which expression in x and y, which entries.
 
 After reading you know how a bare ratio such as 0.25 becomes "1/4, and 4 is the batch size", how an elementwise ratio
-becomes "the factor `1 - y*y` is missing", and how a set of bad entries becomes "where x is negative". Nothing here knows
-about gradients: two matrices go in, a sentence's piece comes out. Read `diagnose.py` next, which asks these questions.
+becomes "the factor `1 - y*y` is missing", and how a set of bad entries becomes "where x is negative". Nothing here
+knows about gradients: two matrices go in, a piece of a sentence comes out. Read `structure.py` next.
 """
 
 from __future__ import annotations
@@ -204,6 +204,13 @@ def _spread(f: Array) -> bool:
     return bool(np.all(np.isfinite(f))) and float(np.ptp(f)) > 1e-2 * float(np.max(np.abs(f)))
 
 
+def _level(r: Array) -> bool:
+    """A quick look: whether the first entry, the last and a middle one are the same number."""
+    first, middle, last = float(r[0]), float(r[r.size // 2]), float(r[-1])
+    allowed = 4 * RTOL * abs(first)
+    return abs(first - last) <= allowed and abs(first - middle) <= allowed
+
+
 def fit(ratio: Array, candidates: Iterator[tuple[str, Array, int]]) -> tuple[str, float, int] | None:
     """(text, c, power) such that ratio = c · f**power, power ±1; simple expressions and simple constants win.
 
@@ -213,11 +220,11 @@ def fit(ratio: Array, candidates: Iterator[tuple[str, Array, int]]) -> tuple[str
     if ratio.size == 0 or not _spread(ratio):
         return None
     for text, f, rank in candidates:
-        if not _spread(f):
-            continue
         with np.errstate(all="ignore"):
-            both = ((1, constant_of(ratio / f)), (-1, constant_of(ratio * f)))
-        for power, c in both:
+            tried = [(power, r) for power, r in ((1, ratio / f), (-1, ratio * f)) if _level(r)]
+        if not tried or not _spread(f):
+            continue
+        for power, c in ((power, constant_of(r)) for power, r in tried):
             if c is None or (ratio.size < 3 and not math.isclose(c, 1, rel_tol=RTOL)):
                 continue
             total = rank + (0 if math.isclose(c, 1, rel_tol=RTOL) else 1 if is_simple(c) else 4)
@@ -263,32 +270,40 @@ def over(c: float, text: str) -> str:
 
 # ---- places ----------------------------------------------------------------------------------------------------------
 
+_LABELS = {"x": "the input x", "y": "the output y", "g": "the incoming gradient g"}
 _THRESHOLDS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 6.0)
 
 
 def value_region(bad: Array, good: Array, variables: list[Variable]) -> str | None:
-    """Where the bad entries lie in terms of values: "the input x is negative", "abs(x) > 1", "the output y is 0"."""
-    for name, values in sorted(variables[:8], key=lambda item: item[0] != "x"):
-        v = np.broadcast_to(values, bad.shape)
-        label = {"x": "the input x", "y": "the output y"}.get(name, re.sub(r"^x(\d+)", r"input \1", name))
-        text = _split(label, v[bad], v[good]) or _split(f"abs({name})", np.abs(v[bad]), np.abs(v[good]))
-        if text:
-            return text
+    """Where the bad entries lie in terms of values: "the input x is negative", "abs(x) > 1", "the output y is 0".
+
+    The sign of any variable comes before other thresholds, x before the other inputs and these before y.
+    """
+    order = sorted(variables[:8], key=lambda item: (item[0] != "x", item[0] == "y"))
+    for only_sign in (True, False):
+        for name, values in order:
+            v = np.broadcast_to(values, bad.shape)
+            label = _LABELS.get(name) or re.sub(r"^x(\d+)", r"input \1", name)
+            text = _split(label, v[bad], v[good], only_sign)
+            if not text and not only_sign:
+                text = _split(f"abs({name})", np.abs(v[bad]), np.abs(v[good]), False)
+            if text:
+                return text
     return None
 
 
-def _split(label: str, inside: Array, outside: Array) -> str | None:
+def _split(label: str, inside: Array, outside: Array, only_sign: bool) -> str | None:
     if not inside.size or not outside.size:
         return None
     absolute = label.startswith("abs")
     if not inside.any() and outside.all():
         return f"{label} is 0"
-    for t in _THRESHOLDS[absolute:]:
+    for t in _THRESHOLDS[:1] if only_sign else _THRESHOLDS[absolute:]:
         if inside.max() <= t <= outside.min() and inside.max() < outside.min():
             return f"{label} is negative" if t == 0 else f"{label} < {show(t)}"
         if outside.max() <= t <= inside.min() and outside.max() < inside.min():
             return f"{label} is positive" if t == 0 else f"{label} > {show(t)}"
-    if min(inside.size, outside.size) < 4:  # with so few any two groups can be told apart by some threshold
+    if only_sign or min(inside.size, outside.size) < 4:  # so few can always be told apart
         return None
     if inside.max() < outside.min():
         return f"{label} < about {show(0.5 * (inside.max() + outside.min()))}"
@@ -307,7 +322,7 @@ def place(bad: Array, good: Array, shape: tuple[int, ...], what: str) -> str | N
         return f"at one entry of {what}, {index if len(index) > 1 else index[0]}{_which_end(index, shape)}"
     for axis, n in enumerate(shape):
         inside, outside = set(where_bad[:, axis].tolist()), set(where_good[:, axis].tolist())
-        if inside & outside:
+        if inside & outside or (len(inside) > 6 and len(where_bad) < bad.size / 3):
             continue
         along = f"along axis {axis} of {what}"
         if inside <= {0, n - 1}:

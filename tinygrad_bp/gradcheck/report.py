@@ -87,8 +87,11 @@ class Finding:
         note: what happened, where the verdict needs saying more. order: 1, or 2 for the second derivative.
     """
 
-    def __init__(self, name: str, verdict: str, *, output: int = 0, note: str = "", order: int = 1) -> None:
+    def __init__(
+        self, name: str, verdict: str, *, output: int = 0, label: str = "", note: str = "", order: int = 1
+    ) -> None:
         self.name, self.verdict, self.output, self.note, self.order = name, verdict, output, note, order
+        self.label = label or f"output {output}"  # what the report calls that output
         self.entries: list[Entry] = []
         self.counts: dict[str, int] = {}
         self.analytic: np.ndarray | None = None
@@ -111,9 +114,8 @@ class Finding:
         of = self.counts.get("of")
         parts = [f"{key} {n}" for key, n in self.counts.items() if n and key != "of"]
         told = f" ({', '.join(parts)}{f' of {of} entries' if of else ''})" if parts else ""
-        order = " · second derivative" if self.order == 2 else ""
-        output = f" · output {self.output}" if several_outputs else ""
-        return f"{self.verdict:<13} {self.name}{output}{order}{told}"
+        output = f" · {self.label}" if several_outputs else ""
+        return f"{self.verdict:<13} {self.name}{output}{told}"
 
     def text(self, several_outputs: bool = False) -> str:
         """The headline, and for anything but a pass the cause and the worst entries."""
@@ -201,10 +203,12 @@ class GradcheckReport:
     def __str__(self) -> str:
         several = self.outputs > 1
         wrong = len(self.failures)
-        state = "passed" if self.passed else f"{wrong} of {len(self.findings)} wrong" if wrong else "nothing was checked"
+        state = (
+            f"{wrong} of {len(self.findings)} wrong" if wrong else "passed" if self.passed else "nothing was compared"
+        )
         lines = [f"gradcheck of {self.subject}: {state}"]
-        ordered = sorted(self.findings, key=lambda finding: finding.passed)
-        lines += ["  " + finding.text(several).replace("\n", "\n  ") for finding in ordered]
+        lines += ["  " + f.text(several or f.order == 2).replace("\n", "\n  ") for f in self.failures]
+        lines += ["  " + line for line in self._good_lines()]
         lines += [f"  {'skipped':<13} {name}: {why}" for name, why in self.skipped]
         lines += [f"  note: {note}" for note in self.notes]
         if self.cost:
@@ -214,6 +218,20 @@ class GradcheckReport:
                 f"{cost['seconds']:.2g} s; seed {self.seed}"
             )
         return "\n".join(lines)
+
+    def _good_lines(self) -> list[str]:
+        """What is not wrong, one line for each name and order of derivative, the outputs taken together."""
+        lines = []
+        for name, order in dict.fromkeys((f.name, f.order) for f in self.findings if f.passed):
+            group = [f for f in self.findings if f.passed and (f.name, f.order) == (name, order)]
+            if len(group) == 1 and order == 1:
+                lines += group[0].text().split("\n")
+                continue
+            verdicts = sorted({f.verdict for f in group}, key=list(VERDICTS).index)
+            what = "second derivative" if order == 2 else f"{len(group)} outputs"
+            notes = "; ".join(dict.fromkeys(f.note for f in group if f.verdict not in ("PASS", "VACUOUS") and f.note))
+            lines.append(f"{verdicts[0]:<13} {name} · {what}{f': {notes}' if notes else ''}")
+        return lines
 
     __repr__ = __str__
 

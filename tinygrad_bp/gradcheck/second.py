@@ -31,6 +31,10 @@ class SecondOrder(Subject):
             self._add(f"grad_output {k}", wrap(g), "cotangent")
         self.keep_detached = True  # a gradient without a graph is what we are looking for
 
+    def label(self, k: int) -> str:
+        """The outputs are the first derivatives."""
+        return f"gradient of {self.slots[k].name}"
+
     def _outputs(self, recorded: bool, values: list[Any] | None = None) -> list[Any]:
         from ..autograd.passes import grad
 

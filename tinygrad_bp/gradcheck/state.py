@@ -28,7 +28,8 @@ def reachable(fn: Any, depth: int = 3) -> Iterator[Any]:
         held = [fn.func, *fn.args, *fn.keywords.values()]
     else:
         code, names = getattr(fn, "__code__", None), getattr(fn, "__globals__", {})
-        held = [getattr(fn, "__self__", None), getattr(fn, "__wrapped__", None), *(getattr(fn, "__defaults__", None) or ())]
+        held = [getattr(fn, "__self__", None), getattr(fn, "__wrapped__", None)]
+        held += getattr(fn, "__defaults__", None) or ()
         held += [names[name] for name in (code.co_names if code else ()) if name in names]
         for cell in getattr(fn, "__closure__", None) or ():
             try:
@@ -109,7 +110,7 @@ class Modules:
         self.list = modules
 
     def widen(self, dtype: Any) -> None:
-        """Every float parameter and buffer replaced by a copy, in `dtype` if one is given; the originals stay as they are."""
+        """Every parameter and buffer replaced by a copy, floats in `dtype` if one is given; the originals stay."""
         for tensor, array, *_ in self.tensors:
             tensor.data = array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array.copy()
         buffers = [b for module in self.list for b in module.buffers()]
@@ -119,7 +120,7 @@ class Modules:
         for tensor, value in self.buffers:
             tensor.array = value.copy()
         for fields, saved in self.fields:
-            if fields != saved if len(fields) != len(saved) else any(fields[k] is not v for k, v in saved.items() if k in fields):
+            if fields.keys() != saved.keys() or any(fields[key] is not value for key, value in saved.items()):
                 fields.clear()
                 fields.update(saved)
         for container, saved in self.containers:
@@ -148,9 +149,9 @@ def _copied(grad: Any) -> Any:
 
 
 def _refill(container: Any, saved: Any) -> None:
-    if len(container) == len(saved) and all(a is b for a, b in zip(container, saved, strict=True)):
-        if not isinstance(container, dict) or all(container[k] is v for k, v in saved.items()):
-            return
+    unchanged = len(container) == len(saved) and all(a is b for a, b in zip(container, saved, strict=True))
+    if unchanged and not (isinstance(container, dict) and any(container[k] is not v for k, v in saved.items())):
+        return
     container.clear()
     (container.extend if isinstance(container, list) else container.update)(saved)
 
@@ -176,7 +177,7 @@ class Guard:
     def __init__(self, fn: Any, module: Any, given: list[Any], seed: int, dtype: Any) -> None:
         from ..nn.module import Module
 
-        things = [x for x in reachable(fn)] if module is None else []
+        things = list(reachable(fn)) if module is None else []
         modules = {id(x): x for x in ([*things, module]) if isinstance(x, Module)}
         fields = [value for m in modules.values() for part in m.modules() for value in vars(part).values()]
         self.captured = [m for m in modules.values() if m is not module]
@@ -184,7 +185,9 @@ class Guard:
         tensors = {id(x): x for x in [*things, *given] if isinstance(x, Tensor)}
         generators.pop(id(default_generator), None)
         self.parts: tuple[Any, Any, Any] = (
-            Held(list(tensors.values())), Modules(list(modules.values())), Streams(seed, list(generators.values()))
+            Held(list(tensors.values())),
+            Modules(list(modules.values())),
+            Streams(seed, list(generators.values())),
         )
         self.dtype = dtype
 

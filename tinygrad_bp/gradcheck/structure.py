@@ -2,7 +2,7 @@
 
 After reading you know a mistake as a map: transposed → axes exchanged, summed too much → summed and repeated, kernel
 not turned round → flipped at both ends, and so on. `Case` is the pair of matrices with everything that may occur in a
-factor beside them. Read `diagnose.py` next.
+factor beside them. Read `factors.py` next.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def summed(case: Case) -> Iterator[tuple[str, Array]]:
 
 def _sum_sentence(what: str, word: str, along: str, value: Array, case: Case) -> str:
     if what == "output":
-        return f"{word} where it must not be: the incoming gradient is {word} over {along} of the output before it is used"
+        told = f"the incoming gradient is {word} over {along} of the output before it is used"
+        return f"{word} where it must not be: {told}"
     text = f"{word} over {along} of the input, which is not a broadcast axis: your gradient repeats one number along it"
     first = value[0]
     if np.ptp(first) == 0:
@@ -158,13 +159,15 @@ def moved(case: Case) -> Iterator[tuple[str, Array]]:
     """The right numbers one place further, or in reverse order."""
     t, outs = case.tensor(), len(case.row_shape)
     shape = case.numeric.shape
-    for axis, n in enumerate(case.in_shape):
+    places = [("your gradient is the right one", "input", outs + k, k, n) for k, n in enumerate(case.in_shape)]
+    if case.full:
+        places += [("the incoming gradient is taken", "output", k, k, n) for k, n in enumerate(case.out_shape)]
+    for start, what, k, axis, n in places:
         if n < 2:
             continue
-        k = outs + axis
-        yield f"reversed: your gradient is the right one flipped along axis {axis} of the input", np.flip(t, k).reshape(shape)
+        yield f"reversed: {start} flipped along axis {axis} of the {what}", np.flip(t, k).reshape(shape)
         for step in (1, -1):
-            text = f"off by one: your gradient is the right one shifted by {step} along axis {axis} of the input"
+            text = f"off by one: {start} shifted by {step} along axis {axis} of the {what}"
             yield text, np.roll(t, step, k).reshape(shape)
             if n > 2:
                 yield text + " (nothing comes back in at the other end)", _shifted(t, step, k).reshape(shape)
@@ -187,6 +190,16 @@ def _shifted(t: Array, step: int, axis: int) -> Array:
     index[axis] = 0 if step > 0 else -1
     rolled[tuple(index)] = 0
     return rolled
+
+
+def axes_in_words(axes: set[int]) -> str:
+    """As it stands in a sentence.
+
+    >>> axes_in_words({1, 0}), axes_in_words(set())
+    ('axes 0, 1', 'no axis')
+    """
+    listed = ", ".join(map(str, sorted(axes)))
+    return f"{'axis' if len(axes) == 1 else 'axes'} {listed}" if axes else "no axis"
 
 
 def coupled_axes(matrix: Array, shape: tuple[int, ...], atol: float) -> set[int]:

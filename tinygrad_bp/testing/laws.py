@@ -148,7 +148,7 @@ def dtype(trial: Trial) -> None:
         outputs = trial.call(layer, [x.clone() for x in inputs])
         for i, y in enumerate(outputs):
             if y.array.dtype.kind == "f" and y.array.dtype != name:
-                lost = unregistered(layer) or "a NumPy number in forward, such as np.sqrt(2)? Take math.sqrt(2)"
+                lost = unregistered(layer) or "what forward mixes in has a dtype of its own: give it x.dtype"
                 raise Broken(f"{name} goes in, and output {i} is {y.array.dtype}; {lost}")
         trial.backward(outputs)
         for what, x in [*((f"input {i}", x) for i, x in enumerate(inputs)), *layer.named_parameters()]:

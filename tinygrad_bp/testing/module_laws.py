@@ -105,7 +105,8 @@ def check_module(
         low, high: between which the float inputs lie. seed: of every draw.
         raise_exception: raise LawError (an AssertionError) when a law is broken; else the report is only returned.
 
-    Raises ArgumentError or DtypeError if it is asked for something that cannot be tried.
+    Raises ArgumentError or DtypeError if it is asked for something that cannot be tried. Within a test of Hypothesis's
+    own, `@given`, Hypothesis asks for `@settings(suppress_health_check=[HealthCheck.nested_given])`.
 
     >>> import tinygrad_bp as tg
     >>> print(check_module(tg.nn.Linear, "N,3", args=(3, 2), laws=["dtype", "batch"]))
@@ -166,7 +167,11 @@ def _maker(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int)
 
     def make(stream: int) -> Any:
         manual_seed(stream)
-        made = layer(*args, **kwargs)
+        try:
+            made = layer(*args, **kwargs)
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            raise ArgumentError(f"check_module: {name} cannot be made, mind `args` and `kwargs`; {told}") from error
         if not isinstance(made, Module):
             raise DtypeError(
                 f"check_module: {name} is a {type(made).__name__}, not a Module; for a function use assert_gradcheck"
