@@ -1,4 +1,4 @@
-"""The checker itself: right functions pass under all conditions, planted faults are found, nothing of the caller's changes.
+"""The checker itself: right code passes under all conditions, planted faults are found, the caller's state is kept.
 
 The collection of layers is in `test_gradcheck_collection.py`; the sentences about causes in `test_diagnose.py`.
 """
@@ -113,7 +113,8 @@ def test_the_taylor_remainder_tells_right_from_wrong() -> None:
 
 
 def test_the_complex_step_is_exact_or_refused() -> None:
-    assert complex_slope(lambda t: np.sin(0.7 + np.array([t])), np.ones(1), 1.0) == pytest.approx(np.cos(0.7), rel=1e-15)
+    exact = complex_slope(lambda t: np.sin(0.7 + np.array([t])), np.ones(1), 1.0)
+    assert exact == pytest.approx(np.cos(0.7), rel=1e-15)
     assert complex_slope(lambda t: np.array([abs(0.7 + t)]), np.ones(1), 1.0) is None
 
 
@@ -181,6 +182,12 @@ def test_low_precision_inputs_pass_in_float64_and_natively(dtype: Any) -> None:
     for mode in (None, "native"):
         assert check(lambda x: (x @ x.T).sin(), leaf(DATA, dtype), dtype=mode)
         assert check(wrong, leaf(DATA, dtype), dtype=mode).verdict == "FAIL"
+
+
+def test_native_differences_of_a_deep_network_accuse_nobody_alone() -> None:
+    tg.manual_seed(5)
+    parts = [tg.nn.Linear(64, 256), tg.nn.ReLU(), tg.nn.Linear(256, 256), tg.nn.LeakyReLU(0.1), tg.nn.Linear(256, 3)]
+    assert check(tg.nn.Sequential(*parts), tg.randn(16, 64), dtype="native")
 
 
 def test_shapes_that_are_easily_forgotten() -> None:
@@ -326,7 +333,7 @@ def snapshot(module: Any) -> Any:
     named = [*module.named_parameters(), *module.named_buffers()]
     arrays = [(n, id(p), id(p.array), p.array.copy(), p.requires_grad, None if p.grad is None else p.grad.array.copy())
               for n, p in named]  # fmt: skip
-    streams = tg.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    streams = tg.get_rng_state(), np.random.get_state()[1:3], random.getstate()  # noqa: NPY002
     return arrays, streams, module.training, module.calls, list(module.log)
 
 
@@ -369,6 +376,13 @@ def test_skipped_inputs_are_listed() -> None:
     report = check(lambda x, i, k, y: x[i] * k + y, leaf(DATA), tg.tensor([0, 2]), 2.0, tg.ones(4))
     assert [name for name, _ in report.skipped] == ["input 1", "input 2", "input 3"]
     assert all(name in str(report) for name, _ in report.skipped)
+
+
+def test_what_is_not_checked_is_said() -> None:
+    module = Scale()
+    assert "pass the module itself" in str(check(lambda x: module(x), leaf(DATA)))
+    x = leaf(DATA)
+    assert check(lambda a, b: a * b, x, x).skipped == [("input 1", "the same tensor as input 0")]
 
 
 def test_keyword_arguments_and_names() -> None:

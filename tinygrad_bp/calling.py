@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .core import Node, Tensor, wrap
+from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, result_type
 from .errors import AxisError, DtypeError, ShapeError, TensorError
 from .memory import REWRITTEN, check_alias
@@ -58,7 +58,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
             y = np.asarray(y)
         if not MODE.grad:
             return wrap(y)
-        return wrap(y, Node(op, ((node, 0, pick((array, y))),), y.shape, y.dtype))
+        return recorded(op, ((node, 0, pick((array, y))),), y)
 
     return call
 
@@ -91,7 +91,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             edges = ((n, 1, pick_b(values)),)
         else:
             edges = ((m, 0, pick_a(values)), (n, 1, pick_b(values)))
-        return wrap(y, Node(op, edges, y.shape, y.dtype))
+        return recorded(op, edges, y)
 
     return call
 
@@ -122,7 +122,7 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
             edges.append((n, 1, pick_b(values)))
         if o is not None:
             edges.append((o, 2, pick_c(values)))
-        return wrap(y, Node(op, tuple(edges), y.shape, y.dtype))
+        return recorded(op, tuple(edges), y)
 
     return call
 
@@ -164,7 +164,7 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
     values = (*arrays, y, *params)
     pick = op.pick
     edges = tuple([(node, i, pick[i](values)) for i, node in enumerate(nodes) if node is not None])
-    return wrap(y, Node(op, edges, y.shape, y.dtype))
+    return recorded(op, edges, y)
 
 
 def check_operands(op: Op, arrays: Sequence[Any], nodes: Sequence[Any]) -> None:
@@ -243,7 +243,7 @@ def reducing(op: Op) -> Callable[..., Any]:
             y = np.asarray(y)
         kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])
         values = (array, y, axes, keepdims, kept, *params)
-        return wrap(y, Node(op, ((node, 0, op.pick[0](values)),), y.shape, y.dtype))
+        return recorded(op, ((node, 0, op.pick[0](values)),), y)
 
     return call
 

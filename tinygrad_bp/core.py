@@ -135,6 +135,16 @@ def wrap(array: Any, node: Node | None = None) -> FullTensor:
     return tensor
 
 
+def recorded(op: Any, edges: tuple[Any, ...], array: Any) -> FullTensor:
+    """The output of a recorded operation, with its node; written out, since a small network spends its time here."""
+    node: Node = _new(Node)
+    node.op, node.edges, node.shape, node.dtype = op, edges, array.shape, array.dtype
+    node.made, node.hooks = CLOCK[0], None
+    tensor: FullTensor = _new(Tensor)
+    tensor.array, tensor.node, tensor.grad = array, node, None
+    return tensor
+
+
 def _as_array(value: Any) -> Any:
     """0-d results of ufuncs are NumPy scalars; arrays of another library stay what they are."""
     return value if hasattr(value, "__array_ufunc__") and not isinstance(value, np.generic) else np.asarray(value)

@@ -112,8 +112,7 @@ def picker(places: list[int], shapes: list[bool]) -> Picker:
     if not places:
         return lambda values: ()
     if len(places) == 1:
-        (place,) = places
-        return lambda values: (values[place],)
+        return itemgetter(slice(places[0], places[0] + 1))  # a tuple of one, without a Python frame
     return itemgetter(*places)
 
 

@@ -19,7 +19,7 @@ class device(str):
 
     __slots__ = ()
     type = "cpu"
-    index = None
+    index = None  # type: ignore[assignment]  # PyTorch's attribute, not the search of str
 
     def __new__(cls, type: Any = "cpu", index: int | None = None) -> device:
         cpu_only(type)

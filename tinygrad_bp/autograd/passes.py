@@ -47,7 +47,7 @@ def backward(
     tensor([2., 4.])
     """
     roots = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
-    cotangents = _listed(grad_tensors, len(roots), "backward")
+    cotangents = (None,) if grad_tensors is None and len(roots) == 1 else _listed(grad_tensors, len(roots), "backward")
     targets = None
     if inputs is not None:
         targets = {_leaf_node(x) for x in ((inputs,) if isinstance(inputs, Tensor) else inputs)}

@@ -170,13 +170,17 @@ def gradgradcheck(
     if not first:
         first.notes.append("the second derivative was not checked, since the first is wrong")
         return _told(first, raise_exception)
-    cotangents = _cotangents(grad_outputs, subject, seed)
-    with SecondOrder(fn, inputs, kwargs, cotangents=cotangents, of=subject.differentiable, **common) as twice:
+    common.update(cotangents=_cotangents(grad_outputs, subject, seed), of=subject.differentiable)
+    with SecondOrder(fn, inputs, kwargs, **common) as twice:
         second = examine(twice, order=2, **options)
+    return _told(_merged(first, second), raise_exception)
+
+
+def _merged(first: GradcheckReport, second: GradcheckReport) -> GradcheckReport:
     second.findings = first.findings + second.findings
     second.notes = list(dict.fromkeys(first.notes + second.notes))
     second.cost = {key: value + first.cost[key] for key, value in second.cost.items()}
-    return _told(second, raise_exception)
+    return second
 
 
 def _cotangents(given: Any, subject: Subject, seed: int) -> list[Any]:

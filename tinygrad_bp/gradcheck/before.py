@@ -89,6 +89,11 @@ def not_linear(evidence: Evidence) -> Iterator[str]:
     jac, right = evidence.jac_analytic, evidence.jac_numeric
     if jac is None or right is None or np.isnan(jac).any() or jac.shape[0] != g.size:
         return
+    extra = jac - right
+    added = len(extra) > 1 and largest(extra) > atol and bool(close(extra, extra[:1], atol).all())
+    if added and close((a - n).reshape(-1), extra[0], atol).all():
+        yield _offset(evidence, extra[0])
+        return
     # 2e-3: rounding to a low precision is not linear either, and is told elsewhere
     if close(g.reshape(-1) @ jac, a.reshape(-1), atol * max(1.0, float(np.abs(g).sum())) + 2e-3 * largest(a)).all():
         return
@@ -97,7 +102,7 @@ def not_linear(evidence: Evidence) -> Iterator[str]:
 
 def _what_became_of_g(evidence: Evidence, atol: float) -> Iterator[str]:
     a, g = evidence.vjp_analytic.reshape(-1), evidence.cotangent
-    right, jac = evidence.jac_numeric, evidence.jac_analytic
+    right = evidence.jac_numeric
     made: dict[str, Array] = {
         "abs(g)": np.abs(g), "g**2": g * g, "sign(g)": np.sign(g), "max(g, 0)": np.maximum(g, 0), "-abs(g)": -np.abs(g),
         "clip(g, -1, 1)": np.clip(g, -1, 1), "clip(g, 0, 1)": np.clip(g, 0, 1), "g/norm(g)": g / np.linalg.norm(g),
@@ -109,11 +114,12 @@ def _what_became_of_g(evidence: Evidence, atol: float) -> Iterator[str]:
         if not np.isnan(right).any() and close(h.reshape(-1) @ right, a, atol * g.size).all():
             yield f"the incoming gradient g is not used as it comes: `{text}` stands where `g` belongs"
             return
-    extra = jac - right
-    if not close(extra, extra[:1], atol).all() or largest(extra) <= atol:
-        yield "not linear in the incoming gradient: a backward may multiply it, add it up and move it, nothing else"
-        return
-    x, d = evidence.value, np.nan_to_num(extra[0])
+    yield "not linear in the incoming gradient: a backward may multiply it, add it up and move it, nothing else"
+
+
+def _offset(evidence: Evidence, d: Array) -> str:
+    """What is added to the gradient whatever comes in."""
+    x, d = evidence.value, np.nan_to_num(d)
     c = constant_of(d / x.reshape(-1)) if x is not None and x.size == d.size else None
     what = f"{show(c)} times the input itself (weight decay does not belong in a backward)" if c else "a fixed array"
-    yield f"forgot to multiply one term by the incoming gradient: {what} is added whatever gradient comes in"
+    return f"forgot to multiply one term by the incoming gradient: {what} is added whatever gradient comes in"

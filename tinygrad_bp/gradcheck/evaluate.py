@@ -112,6 +112,10 @@ class Subject:
 
     def __enter__(self) -> Subject:
         self._guard.__enter__()
+        if any(True for module in self._guard.captured for _ in module.parameters()):
+            self.notes.append(
+                "parameters of modules that the function refers to are not checked: pass the module itself"
+            )
         try:
             for slot, tensor in zip(self.slots, self._tensors, strict=True):
                 if slot.kind == "parameter":  # the guard has just replaced its array: take that one over
@@ -153,7 +157,9 @@ class Subject:
         for name, x in given:
             self._refuse_nonfinite(name, x)
             if any(x is y for _, y in wanted):
-                if id(x) not in self.tensors:
+                if id(x) in self.tensors:
+                    self.skipped.append((name, f"the same tensor as {self.slots[self.tensors[id(x)]].name}"))
+                else:
                     self.tensors[id(x)] = len(self.slots)
                     self._add(name, x, "input")
             else:

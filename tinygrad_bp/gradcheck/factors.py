@@ -61,7 +61,8 @@ def name_variables(evidence: Evidence, case: Case) -> list[Variable]:
         found += list(_statistics(evidence.value, case))
     if not case.full and evidence.cotangent is not None and evidence.cotangent.shape == case.in_shape:
         found.insert(1, ("g", evidence.cotangent.reshape(1, -1)))
-    case.scalars = [(name, v.reshape(1, 1)) for name, v in others if v.size == 1]
+    single = [("y", evidence.output), *others] if evidence.output is not None else others
+    case.scalars = [(name, v.reshape(1, 1)) for name, v in single if v.size == 1]
     return [(name, v) for name, v in found if np.isfinite(v).all()]
 
 
@@ -286,8 +287,9 @@ def _at_wrong_point(case: Case, keep: Array, ratio: Array, output: str, flat: di
         for r in right:
             if _matches(ratio, at_x(y) / r) and _is_activation(case, keep, r):
                 return (
-                    f"gradient taken at the activation instead of the pre-activation: {name}'s derivative is evaluated at "
-                    f"{output}, its output, not at what goes into it (analytic / numeric = {name}'({output})/{name}'(x))"
+                    f"gradient taken at the activation instead of the pre-activation: {name}'s derivative is evaluated "
+                    f"at {output}, its output, not at what goes into it "
+                    f"(analytic / numeric = {name}'({output})/{name}'(x))"
                 )
             for n, v in before:
                 if at_y is not None and _matches(ratio, at_y(v) / r) and _is_activation(case, keep, r):

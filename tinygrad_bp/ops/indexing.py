@@ -169,8 +169,8 @@ def index_select(x: Any, axis: int, index: Any) -> Any:
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """x with `value` wherever the mask is true; the mask broadcasts."""
     if isinstance(value, int | float) and x.dtype.kind in "biu":
-        if value != int(value):
-            raise DtypeError(f"masked_fill: {value} does not fit in a tensor of {x.dtype}; convert it first: `x.float()`")
+        if not float(value).is_integer():
+            raise DtypeError(f"masked_fill: {value} does not fit in a tensor of {x.dtype}; convert first: `x.float()`")
         value = x.dtype.type(value).item()
     return select(value, x, _mask(mask, "masked_fill"))
 

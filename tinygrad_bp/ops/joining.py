@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..calling import check_operands, normal_axis, promote
-from ..core import PLAIN, Node, Tensor, wrap
+from ..core import PLAIN, Tensor, recorded, wrap
 from ..declare import Case, Op, composite, declare, publish
 from ..errors import DtypeError, ShapeError
 from ..memory import REWRITTEN
@@ -60,7 +60,7 @@ def _cat(tensors: Any, axis: int = 0) -> Any:
         return wrap(y)
     ends = list(accumulate((a.shape[axis] for a in arrays), initial=0))
     edges = [(node, i, (axis, ends[i], ends[i + 1])) for i, node in enumerate(nodes) if node is not None]
-    return wrap(y, Node(_op, tuple(edges), y.shape, y.dtype))
+    return recorded(_op, tuple(edges), y)
 
 
 cat = declare(_op, _cat)
