@@ -299,7 +299,8 @@ def run_pytest(folder: Path, suite: str, *options: str) -> str:
     (folder / "test_layers.py").write_text(suite)
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COVERAGE"))}
-    command = [sys.executable, "-m", "pytest", "-p", "no:tinygrad_bp", "-p", "pytest_tinygrad_bp", "-p", "no:cacheprovider", *options]
+    plugin = ["-p", "no:tinygrad_bp", "-p", "pytest_tinygrad_bp"]  # by name, whether it is installed or not
+    command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", *options]
     env = {**plain, "PYTHONPATH": path}
     done = subprocess.run(
         [*command, "test_layers.py"], cwd=folder, env=env, capture_output=True, text=True, check=False
