@@ -183,10 +183,11 @@ def run_backward(
         if not edges:
             continue
         rules = node.op.pure if create else node.op.rules
+        written = node.made != CLOCK[0]  # something was, since this node was made: is it what a rule will read?
         for parent, index, saved in edges:
             if live is not None and parent not in live:
                 continue
-            if node.made != CLOCK[0]:
+            if written:
                 check_saved(saved, node.made, node.op.name)
             new = rules[index](g, *(node.dress(edges, index, saved) if create else saved))
             if new.shape != parent.shape or new.dtype is not parent.dtype:
@@ -239,7 +240,8 @@ def _count_consumers(
                 waiting[parent] += 1
             else:
                 waiting[parent] = 1
-                order.append(parent)
+                if parent.edges != ():  # a leaf has nothing to count
+                    order.append(parent)
     return (waiting, None) if targets is None else _restrict(waiting, roots, targets)
 
 

@@ -66,7 +66,7 @@ def two_branches(evidence: Evidence, case: Case) -> str | None:
     ratio = np.full(case.shape, np.nan)
     ratio[rest] = case.ratio(rest)
     values = sorted({round(float(r), 4) for r in ratio[rest]})
-    if zero.any() and case.zero_a[rest].all():
+    if zero.any() and case.zero_a[rest].all() and (case.elementwise or not case.full):
         where = value_region(zero, rest, case.variables[:6])
         if where:
             told = "the right gradient is 0 and yours is not, elsewhere the other way round"
