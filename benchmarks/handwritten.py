@@ -121,14 +121,8 @@ def _through_sigmoid(delta: np.ndarray, h: np.ndarray, scratch: np.ndarray) -> N
     delta *= scratch
 
 
-def _through_relu(delta: np.ndarray, h: np.ndarray, scratch: np.ndarray) -> None:
-    delta *= h > 0
-
-
 # Each pair works in place: activate the sums; multiply a delta by the derivative, told from the output.
-_ACTIVATIONS: dict[str | None, tuple[Callable[..., object], Callable[..., object]]] = {
+_ACTIVATIONS: dict[str, tuple[Callable[..., object], Callable[..., object]]] = {
     "Tanh": (lambda z: np.tanh(z, out=z), _through_tanh),
     "Sigmoid": (_sigmoid, _through_sigmoid),
-    "ReLU": (lambda z: np.maximum(z, 0, out=z), _through_relu),
-    None: (lambda z: z, lambda delta, h, scratch: delta),
 }

@@ -15,11 +15,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Net:
-    """Fully connected layers `sizes[0] → sizes[1] → …`, one activation after each (None: none)."""
+    """Fully connected layers `sizes[0] → sizes[1] → …`, one activation after each."""
 
     name: str
     sizes: tuple[int, ...]
-    activations: tuple[str | None, ...]  # "Tanh", "Sigmoid", "ReLU": the module of that name
+    activations: tuple[str, ...]  # "Tanh", "Sigmoid": the module of that name
     bias: bool
     batch: int
     dtype: str
@@ -40,8 +40,8 @@ NETS = {
     for net in (
         Net("exam_scores", (2, 3, 1), ("Sigmoid", "Sigmoid"), False, 3, "float64", 1.0, 0.27),
         Net("binary_and", (2, 3, 3, 2), ("Tanh", "Sigmoid", "Sigmoid"), True, 1, "float64", 0.3, 0.27),
-        Net("mlp", (784, 128, 10), ("ReLU", None), True, 64, "float32", 0.05, 1.0),
-        Net("wide", (1024,) * 4, ("ReLU", "ReLU", None), True, 256, "float32", 0.5, 1.0),
+        Net("mlp", (784, 128, 10), ("Tanh", "Sigmoid"), True, 64, "float32", 0.05, 1.0),
+        Net("wide", (1024,) * 4, ("Tanh", "Tanh", "Sigmoid"), True, 256, "float32", 0.5, 1.0),
         Net("deep", (16,) * 101, ("Tanh",) * 99 + ("Sigmoid",), True, 32, "float32", 0.05, 0.5),
     )
 }
