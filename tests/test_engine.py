@@ -5,51 +5,14 @@ The values of the gradients are the business of `test_laws.py`; here is how they
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from engine_side import equal, leaf, nodes_of, scalar
 
 import tinygrad_bp as tg
-
-DEPTH = 100_000
-
-
-def leaf(*values: float) -> Any:
-    return tg.tensor(list(values), dtype=tg.float64, requires_grad=True)
-
-
-def scalar(value: float) -> Any:
-    return tg.tensor(value, dtype=tg.float64, requires_grad=True)
-
-
-def equal(ours: Any, expected: Any) -> None:
-    np.testing.assert_allclose(ours.array, expected, rtol=1e-14)
-
-
-@contextmanager
-def no_collector() -> Iterator[None]:
-    """What dies in here dies by its reference count, so there was no cycle."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def nodes_of(y: Any) -> list[Any]:
-    seen, stack = {y.node}, [y.node]
-    while stack:
-        for parent, _ in stack.pop().next_functions:
-            if parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return list(seen)
-
 
 # ----------------------------------------------------------------------------------------------- order and totals
 
