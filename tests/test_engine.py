@@ -350,3 +350,42 @@ def test_a_rule_that_fails_leaves_every_grad_untouched() -> None:
     assert a.grad is None
     equal(b.grad, [7])
     assert tg.is_grad_enabled()
+
+
+# ------------------------------------------------------------------- user code that writes into what it is handed
+
+
+class Negated(tg.autograd.Function):
+    """Writes into the cotangent that it is given."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g.mul_(-1)
+
+
+def doubled(g: Any) -> None:
+    g.mul_(2)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_hook_that_writes_into_its_gradient_changes_no_other(create_graph: bool) -> None:
+    a, b = leaf(1.0, 1.0), leaf(1.0, 1.0)
+    h = a * 1
+    h.register_hook(doubled)
+    (h + b).backward(tg.ones(2, dtype=tg.float64), create_graph=create_graph)
+    equal(a.grad, [2.0, 2.0])
+    equal(b.grad, [1.0, 1.0])
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_function_that_writes_into_its_cotangent_changes_no_other(create_graph: bool) -> None:
+    a, b = leaf(1.0, 1.0), leaf(1.0, 1.0)
+    given = tg.ones(2, dtype=tg.float64)
+    (Negated.apply(a * 2) + b).backward(given, create_graph=create_graph)
+    equal(a.grad, [-2.0, -2.0])
+    equal(b.grad, [1.0, 1.0])
+    equal(given, [1.0, 1.0])

@@ -288,9 +288,17 @@ def fit(g: Any, parent: Node, node: Node) -> Any:
     return g if g.dtype == parent.dtype else g.astype(parent.dtype)
 
 
+def handed_out(g: Any) -> FullTensor:
+    """A cotangent as user code may have it: with memory of its own, since others may hold the same total.
+
+    `h + b` hands one array to both; a hook on h that doubles its gradient in place must not double b's.
+    """
+    return wrap(g.array.copy(), g.node) if isinstance(g, Tensor) else wrap(np.array(g))
+
+
 def run_hooks(node: Node, g: Any, create: bool) -> Any:
     """The cotangent after the hooks, each of which may replace it."""
-    tensor: Any = g if isinstance(g, Tensor) else wrap(g)
+    tensor: Any = handed_out(g)
     for hook in tuple((node.hooks or {}).values()):
         with_hook = hook(tensor)
         if with_hook is not None:

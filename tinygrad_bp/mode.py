@@ -17,10 +17,14 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class Mode(_local):
-    """`grad`: operations record nodes. `inference`: inside `inference_mode`, which is `no_grad` by another name."""
+    """`grad`: operations record nodes. `inference`: inside `inference_mode`, which is `no_grad` by another name.
+
+    `overwriters`: where a checker wants to know, the names of Functions whose backward wrote into its cotangent.
+    """
 
     grad = True
     inference = False
+    overwriters: set[str] | None = None
 
 
 MODE = Mode()

@@ -323,9 +323,13 @@ class Subject:
                 found.append([None] * len(asked))
                 continue
             ys, gs = zip(*used, strict=True)
-            kept = [g.array.copy() for g in gs]
-            result = grad(ys, asked, gs, retain_graph=True, allow_unused=True)
-            if any(not np.array_equal(g.array, k) for g, k in zip(gs, kept, strict=True)):
+            wrote: set[str] = set()
+            MODE.overwriters = wrote
+            try:
+                result = grad(ys, asked, gs, retain_graph=True, allow_unused=True)
+            finally:
+                MODE.overwriters = None
+            if wrote:
                 raise InplaceError(
                     "the backward overwrites the gradient that it is given: write `g = g * …`, not `g *= …`"
                 )
