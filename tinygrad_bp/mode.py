@@ -6,12 +6,13 @@ other's recording off. Read `core.py` next.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from _thread import _local  # what threading.local is, without the module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -28,6 +29,17 @@ class Mode(_local):
 
 
 MODE = Mode()
+
+
+@contextlib.contextmanager
+def overwriters() -> Iterator[set[str]]:
+    """The names of the Functions whose backward writes into its cotangent inside the block."""
+    found: set[str] = set()
+    MODE.overwriters = found
+    try:
+        yield found
+    finally:
+        MODE.overwriters = None
 
 
 class _Switch:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import Leaf, Tensor, wrap
 from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, NonFiniteError
-from ..mode import MODE
+from ..mode import MODE, overwriters
 from .state import Guard
 
 if TYPE_CHECKING:
@@ -323,12 +323,8 @@ class Subject:
                 found.append([None] * len(asked))
                 continue
             ys, gs = zip(*used, strict=True)
-            wrote: set[str] = set()
-            MODE.overwriters = wrote
-            try:
+            with overwriters() as wrote:
                 result = grad(ys, asked, gs, retain_graph=True, allow_unused=True)
-            finally:
-                MODE.overwriters = None
             if wrote:
                 raise InplaceError(
                     "the backward overwrites the gradient that it is given: write `g = g * …`, not `g *= …`"
