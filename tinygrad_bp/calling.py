@@ -12,6 +12,7 @@ import numpy as np
 
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, result_type
+from .duck import TRACES, Array, as_array
 from .errors import AxisError, DtypeError, ShapeError, TensorError
 from .memory import REWRITTEN, check_alias
 from .mode import MODE
@@ -45,7 +46,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
     forward, pick = op.forward, op.pick[0]
 
     def call(x: Any) -> Any:
-        array, node = (x.array, x.node) if isinstance(x, Tensor) else (np.asarray(operand(x, op)), None)
+        array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
         if REWRITTEN:
             check_operands(op, (array,), (node,))
         try:
@@ -55,7 +56,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
         if node is None:
             return wrap(in_default_dtype(op, y, (array,), ()))
         if y.__class__ is not ndarray:
-            y = np.asarray(y)
+            y = as_array(y)
         if not MODE.grad:
             return wrap(y)
         return recorded(op, ((node, 0, pick((array, y))),), y)
@@ -70,7 +71,10 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
-        if u.__class__ is ndarray and v.__class__ is ndarray and u.dtype is not v.dtype:
+        if u.__class__ is ndarray and v.__class__ is ndarray:
+            if u.dtype is not v.dtype:
+                u, v = promote((u, v))
+        elif TRACES:
             u, v = promote((u, v))
         try:
             y = forward(u, v)
@@ -81,7 +85,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         if m is None and n is None:
             return wrap(in_default_dtype(op, y, (u, v), ()))
         if y.__class__ is not ndarray:
-            y = np.asarray(y)
+            y = as_array(y)
         if not MODE.grad:
             return wrap(y)
         values = (u, v, y)
@@ -113,7 +117,7 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
         if (m is None and n is None and o is None) or REWRITTEN or not MODE.grad:
             return record(op, y, (u, v, w), (m, n, o), ())
         if y.__class__ is not ndarray:
-            y = np.asarray(y)
+            y = as_array(y)
         values = (u, v, w, y)
         edges = []
         if m is not None:
@@ -158,7 +162,7 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
     else:
         return wrap(in_default_dtype(op, y, arrays, params))
     if y.__class__ is not ndarray:
-        y = np.asarray(y)
+        y = as_array(y)
     if not MODE.grad or not op.rules:
         return wrap(y)
     values = (*arrays, y, *params)
@@ -169,28 +173,28 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
 
 def check_operands(op: Op, arrays: Sequence[Any], nodes: Sequence[Any]) -> None:
     for array, node in zip(arrays, nodes, strict=True):
-        if isinstance(array, ndarray):
+        if isinstance(array, Array):
             check_alias(array, node, op.name)
 
 
 def promote(arrays: Sequence[Any]) -> Sequence[Any]:
     """The arrays in the dtype in which they meet; Python numbers stay weak."""
-    real = [a for a in arrays if isinstance(a, ndarray)]
+    real = [a for a in arrays if isinstance(a, Array)]
     if len(real) < 2 or all(a.dtype is real[0].dtype for a in real):
         return arrays
     dtype = result_type(*real)
-    return [a.astype(dtype) if isinstance(a, ndarray) and a.dtype != dtype else a for a in arrays]
+    return [a.astype(dtype) if isinstance(a, Array) and a.dtype != dtype else a for a in arrays]
 
 
 def in_default_dtype(op: Op, y: Any, arrays: Sequence[Any], params: tuple[Any, ...]) -> Any:
     """A float result of integers has the default dtype, as in PyTorch; NumPy would make it float64 (or float16)."""
-    if y.__class__ is tuple or np.asarray(y).dtype.kind != "f":
+    if y.__class__ is tuple or as_array(y).dtype.kind != "f":
         return y
-    if any(isinstance(a, ndarray) and a.dtype.kind in "fc" for a in arrays):
+    if any(isinstance(a, Array) and a.dtype.kind in "fc" for a in arrays):
         return y
     dtype = get_default_dtype()
-    again = op.forward(*[a.astype(dtype) if isinstance(a, ndarray) else a for a in arrays], *params)
-    return np.asarray(again).astype(dtype, copy=False)
+    again = op.forward(*[a.astype(dtype) if isinstance(a, Array) else a for a in arrays], *params)
+    return as_array(again).astype(dtype, copy=False)
 
 
 def general(op: Op) -> Callable[..., Any]:
@@ -199,7 +203,7 @@ def general(op: Op) -> Callable[..., Any]:
     front = op.front
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = [x if isinstance(x, Tensor) or not isinstance(x, ndarray) else wrap(x) for x in args[:count]]
+        given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(x) for x in args[:count]]
         values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
         params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
         return apply(op, values[:count], params)
@@ -225,7 +229,7 @@ def reducing(op: Op) -> Callable[..., Any]:
     """The call of a reduction: the axes become a tuple of non-negative ints, once."""
 
     def call(x: Any, axis: Any = None, keepdims: bool = False, *params: Any, **named: Any) -> Any:
-        array, node = (x.array, x.node) if isinstance(x, Tensor) else (np.asarray(operand(x, op)), None)
+        array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
         if named or len(params) < len(op.params) - 2:
             params = tuple(fill(op, (array, axis, keepdims, *params), named)[3:])
         axes = normal_axes(axis, array.ndim, op.name)
@@ -240,7 +244,7 @@ def reducing(op: Op) -> Callable[..., Any]:
                 y = in_default_dtype(op, y, (array,), (axes, keepdims, *params))
             return wrap(y)
         if y.__class__ is not ndarray:
-            y = np.asarray(y)
+            y = as_array(y)
         kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])
         values = (array, y, axes, keepdims, kept, *params)
         return recorded(op, ((node, 0, op.pick[0](values)),), y)
@@ -253,7 +257,7 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
     count = len(op.inputs)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = [wrap(x) if isinstance(x, ndarray) else x for x in args[:count]]
+        given = [wrap(x) if isinstance(x, Array) else x for x in args[:count]]
         return function(*given, *args[count:], **kwargs)
 
     return call
@@ -283,10 +287,10 @@ def normal_axis(axis: Any, ndim: int, op: str) -> int:
 def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
     """NumPy's complaint with the operation, all shapes and dtypes, and what to do."""
     told = ", ".join(
-        f"{name} {a.shape} {a.dtype}" if isinstance(a, ndarray) else f"{name} {type(a).__name__}"
+        f"{name} {a.shape} {a.dtype}" if isinstance(a, Array) else f"{name} {type(a).__name__}"
         for name, a in zip(op.inputs, arrays, strict=False)
     )
-    shapes = [a.shape for a in arrays if isinstance(a, ndarray)]
+    shapes = [a.shape for a in arrays if isinstance(a, Array)]
     if isinstance(error, IndexError):
         return AxisError(f"{op.name}: {told}: {error}")
     if isinstance(error, TypeError):

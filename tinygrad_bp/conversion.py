@@ -15,6 +15,7 @@ from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
 from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from .duck import as_array
 from .errors import DtypeError, GraphError, ShapeError
 
 cast = linear(
@@ -106,7 +107,7 @@ class Methods:
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = value.array if isinstance(value, Tensor) else np.asarray(value)
+        array = value.array if isinstance(value, Tensor) else as_array(value)
         if isinstance(self.node, Leaf):
             require_float(array)
             self.node.shape, self.node.dtype = array.shape, array.dtype

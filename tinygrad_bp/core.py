@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .duck import CHANGES, TRACES, Array
 from .errors import DtypeError, GraphError, ShapeError
 from .memory import CLOCK, check_saved
 
@@ -52,7 +53,7 @@ class Node:
         parents = {i: parent for parent, i, _ in edges}
         parents[OUTPUT] = self
         return [
-            wrap(value, parents.get(role)) if role != PLAIN and isinstance(value, np.ndarray) else value
+            wrap(value, parents.get(role)) if role != PLAIN and isinstance(value, Array) else value
             for value, role in zip(saved, self.op.roles[index], strict=True)
         ]
 
@@ -113,6 +114,7 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        CHANGES[0] += 1
         if self.node is not None and not isinstance(self.node, Leaf):
             if not value:
                 raise GraphError("requires_grad can only be switched off on a leaf; use `x.detach()` instead")
@@ -183,6 +185,8 @@ def run_backward(
         if not edges:
             continue
         rules = node.op.pure if create else node.op.rules
+        if TRACES:
+            TRACES[-1].entering(node, g)
         written = node.made != CLOCK[0]  # something was, since this node was made: is it what a rule will read?
         for parent, index, saved in edges:
             if live is not None and parent not in live:
@@ -293,7 +297,7 @@ def handed_out(g: Any) -> FullTensor:
 
     `h + b` hands one array to both; a hook on h that doubles its gradient in place must not double b's.
     """
-    return wrap(g.array.copy(), g.node) if isinstance(g, Tensor) else wrap(np.array(g))
+    return wrap(g.array.copy(), g.node) if isinstance(g, Tensor) else wrap(g.copy("K"))
 
 
 def run_hooks(node: Node, g: Any, create: bool) -> Any:

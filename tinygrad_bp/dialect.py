@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from . import kernels
+from .duck import TRACES, Array, opaque
+
+ARRAY_LIKE = (*Array, np.generic)
 
 
 def is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray | np.generic)
+    return isinstance(x, ARRAY_LIKE)
 
 
 def reshape(x: Any, shape: tuple[int, ...]) -> Any:
@@ -52,6 +55,10 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def getitem(x: Any, key: Any) -> Any:
+    return opaque(taken, x, key) if TRACES and is_array(x) and not basic(key) else x[key]
+
+
+def taken(x: Any, key: Any) -> Any:
     return x[key]
 
 
@@ -59,11 +66,18 @@ def scatter_into(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape` with g added at `key`: the adjoint of getitem; entries named twice add up."""
     if not is_array(g):
         return g.scatter_into(key, shape)
+    return opaque(placed if basic(key) else added_up, g, key, shape)
+
+
+def placed(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     out = np.zeros(shape, g.dtype)
-    if basic(key):
-        out[key] = g
-    else:
-        np.add.at(out, key, g)
+    out[key] = g
+    return out
+
+
+def added_up(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
+    out = np.zeros(shape, g.dtype)
+    np.add.at(out, key, g)
     return out
 
 
@@ -86,6 +100,10 @@ def put(g: Any, key: Any) -> Any:
     """g with zeros at `key`."""
     if not is_array(g):
         return g.put(0.0, key)
-    out = np.array(g)
-    out[key] = 0
+    return opaque(replaced, g, 0, key)
+
+
+def replaced(a: Any, b: Any, key: Any) -> Any:
+    out = np.array(a)
+    out[key] = b
     return out

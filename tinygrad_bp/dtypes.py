@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .duck import CHANGES
 from .errors import DtypeError
 
 float16 = half = np.dtype(np.float16)
@@ -48,6 +49,7 @@ def set_default_dtype(dtype: Any) -> None:
     if dtype.kind != "f":
         raise DtypeError(f"set_default_dtype: only a floating-point dtype can be the default, not {dtype}")
     _DEFAULT[0] = dtype
+    CHANGES[0] += 1
 
 
 def result_type(*arrays: Any) -> np.dtype[Any]:

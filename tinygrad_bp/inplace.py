@@ -13,6 +13,7 @@ import numpy as np
 
 from . import dialect
 from .core import Leaf, Tensor, wrap
+from .duck import as_array
 from .errors import DtypeError, InplaceError, ShapeError
 from .memory import REWRITTEN, check_alias, rewrite, settle, stamp
 from .mode import MODE
@@ -39,7 +40,7 @@ def refuse_leaf(tensor: Tensor, by: str) -> None:
 def overwrite(tensor: Tensor, new: Any, by: str) -> Any:
     """Put the value and the node of `new` into `tensor`."""
     array = tensor.array
-    value = new.array if isinstance(new, Tensor) else np.asarray(new)
+    value = new.array if isinstance(new, Tensor) else as_array(new)
     node = new.node if isinstance(new, Tensor) and MODE.grad else None
     if np.broadcast_shapes(value.shape, array.shape) != array.shape:
         raise ShapeError(f"{by}: a result of shape {value.shape} does not fit in place into shape {array.shape}")

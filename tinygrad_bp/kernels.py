@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .duck import opaque
+
 SMALL = 32
 _erf = np.frompyfunc(math.erf, 1, 1)
 
@@ -27,6 +29,10 @@ def sigmoid(x: Any) -> Any:
 
 def erf(x: Any) -> Any:
     """The error function, entry by entry through the C library: exact, at about 0.1 µs an entry."""
+    return opaque(_erf_of, x)
+
+
+def _erf_of(x: Any) -> Any:
     dtype = getattr(x, "dtype", None)
     y = np.asarray(_erf(x), dtype=np.float64)
     return y.astype(dtype) if dtype is not None and dtype.kind == "f" else y

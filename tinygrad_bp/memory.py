@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .duck import Array, Duck
 from .errors import InplaceError
 
 CLOCK = [0]  # one cell, so that every module sees the same number
@@ -51,8 +52,10 @@ def now() -> int:
     return CLOCK[0]
 
 
-def buffer_of(array: np.ndarray) -> np.ndarray:
+def buffer_of(array: Any) -> Any:
     """The array that owns the memory that `array` looks into."""
+    if isinstance(array, Duck):
+        return array.storage
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
@@ -67,7 +70,7 @@ def stamp_all(arrays: list[np.ndarray], by: str, where: str) -> None:
     """Record that `by` has just written to the memory of all these arrays."""
     CLOCK[0] = time = CLOCK[0] + 1
     for array in arrays:
-        owner = array if array.base is None else buffer_of(array)
+        owner = array if array.__class__ is np.ndarray and array.base is None else buffer_of(array)
         entry = STAMPS.get(id(owner))
         if entry is None or entry() is not owner:
             entry = Stamp(owner, lambda dead: STAMPS.pop(dead.key, None) if STAMPS.get(dead.key) is dead else None)
@@ -89,8 +92,9 @@ def rewrite(array: np.ndarray, node: Any, by: str, abandoned: bool = False) -> N
     REWRITTEN[entry.key] = entry
 
 
-def view_of(array: np.ndarray) -> tuple[Any, ...]:
+def view_of(array: Any) -> tuple[Any, ...]:
     """Which entries of its buffer an array looks at."""
+    array = array.real if isinstance(array, Duck) else array
     return array.ctypes.data, array.shape, array.strides, array.dtype
 
 
@@ -106,7 +110,7 @@ def settle(part: np.ndarray, value: np.ndarray, node: Any) -> None:
 def check_saved(saved: tuple[Any, ...], made: int, op: str) -> None:
     """Raise if an array in `saved`, kept by a node of `op` made at time `made`, was overwritten since."""
     for value in saved:
-        if isinstance(value, np.ndarray):
+        if isinstance(value, Array):
             entry = STAMPS.get(id(buffer_of(value)))
             if entry is not None and entry.time > made:
                 raise InplaceError(
@@ -116,7 +120,7 @@ def check_saved(saved: tuple[Any, ...], made: int, op: str) -> None:
                 )
 
 
-def check_alias(array: np.ndarray, node: Any, op: str) -> None:
+def check_alias(array: Any, node: Any, op: str) -> None:
     """Raise if `array`, described by `node`, lies in a buffer that was given another node in place."""
     entry = REWRITTEN.get(id(buffer_of(array)))
     if entry is None or entry() is None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from . import ops  # noqa: F401  (fills the REGISTRY)
 from .core import Tensor, wrap
 from .declare import REGISTRY, Op, parameters
+from .duck import as_array
 from .errors import DtypeError
 from .inplace import copy_, fill_, in_place, setitem, zero_
 from .ops.arithmetic import add, div, floor_divide, sub, trunc
@@ -81,7 +80,7 @@ def titled(function: F, op: Op) -> F:
 
 
 def converted(x: Any, dtype: Any) -> Any:
-    return x if dtype is None else (x if isinstance(x, Tensor) else wrap(np.asarray(x))).to(dtype)  # type: ignore[attr-defined]
+    return x if dtype is None else (x if isinstance(x, Tensor) else wrap(as_array(x))).to(dtype)  # type: ignore[attr-defined]
 
 
 def translate(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> Any:

@@ -5,6 +5,7 @@ Read `nn/module.py` next.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .core import wrap
 from .creation import array_of, made
 from .device import cpu_only
 from .dtypes import get_default_dtype
+from .duck import TRACES, draw
 from .inplace import copy_
 from .ops.shapes import sizes
 
@@ -23,10 +25,20 @@ else:
 
 
 def stream() -> Any:
-    """The package `random`, loaded at the first draw."""
+    """The package `random`, loaded at the first draw; in a trace each draw is noted down."""
     from . import random
 
-    return random
+    return _Noted(random) if TRACES else random
+
+
+class _Noted:
+    """The package `random` with each of its functions called through `draw`."""
+
+    def __init__(self, package: Any) -> None:
+        self.package = package
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(draw, getattr(self.package, name))
 
 
 def rand(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import PLAIN, Leaf, Node, Tensor, handed_out, wrap
+from ..duck import Array, as_array
 from ..errors import DtypeError, GraphError, InplaceError, ShapeError
 from ..memory import CLOCK, check_saved, stamp
 from ..mode import MODE
@@ -156,8 +157,8 @@ class _FunctionOp:
         shape, dtype = self.shapes[index]
         if result is None:
             return wrap(np.zeros(shape, dtype))
-        if isinstance(result, np.ndarray | float | int):
-            result = wrap(np.asarray(result, dtype=dtype))
+        if isinstance(result, (*Array, float, int)):
+            result = wrap(as_array(result, dtype))
         if not isinstance(result, Tensor):
             raise DtypeError(
                 f"{self.name}: backward returned {type(result).__name__} for input {index}, not a Tensor or None"

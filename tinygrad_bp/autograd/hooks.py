@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 from ..core import Leaf, Tensor
+from ..duck import CHANGES
 from ..errors import GraphError
 from .passes import backward
 
@@ -32,6 +33,7 @@ class RemovableHandle:
     def remove(self) -> None:
         """Take the hook away; a second call does nothing."""
         self.hooks.pop(self.id, None)
+        CHANGES[0] += 1
 
     def __enter__(self) -> RemovableHandle:
         return self

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Leaf, Node, Tensor, run_backward, wrap
+from ..duck import Array, as_array
 from ..errors import GraphError, ShapeError
 from ..memory import stamp
 from ..mode import MODE
@@ -57,7 +58,7 @@ def backward(
         if leaf is None:
             continue
         if leaf.grad is None and not create_graph:
-            leaf.grad = wrap(np.array(g) if borrowed else g)
+            leaf.grad = wrap(g.copy("K") if borrowed else g)
         else:
             _accumulate(leaf, g, create_graph)
 
@@ -110,13 +111,13 @@ def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool) -> Any:
     if x.node not in totals:
         return wrap(np.zeros_like(x.array)) if zeros else None
     g, borrowed = totals[x.node]
-    return g if create else wrap(np.array(g) if borrowed else g)
+    return g if create else wrap(g.copy("K") if borrowed else g)
 
 
 def _listed(given: Any, count: int, name: str) -> Sequence[Any]:
     if given is None:
         return (None,) * count
-    gradients = (given,) if isinstance(given, Tensor | np.ndarray) else tuple(given)
+    gradients = (given,) if isinstance(given, (Tensor, *Array)) else tuple(given)
     if len(gradients) != count:
         raise ShapeError(f"{name}: {count} tensors, but {len(gradients)} gradients for them")
     return gradients
@@ -151,7 +152,7 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
             one.flags.writeable = False
         return node, wrap(one) if create else one
     if not isinstance(gradient, Tensor):
-        gradient = wrap(np.asarray(gradient, dtype=node.dtype))
+        gradient = wrap(as_array(gradient, node.dtype))
     if gradient.array.shape != tensor.array.shape:
         raise ShapeError(
             f"backward: the gradient has shape {gradient.array.shape}, the tensor {tensor.array.shape}: make them equal"

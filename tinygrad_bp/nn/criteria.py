@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..core import Tensor, wrap
+from ..dialect import getitem
+from ..duck import TRACES, check, opaque
 from ..errors import ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError
 from ..ops.arithmetic import abs as abs_of
 from ..ops.arithmetic import square
@@ -54,18 +56,22 @@ def array_of(x: Any, op: str, name: str) -> Any:
 
 def checked(op: str, loss: Any, target: Any) -> Any:
     """The loss; NaN that the target brought in is an error. A NaN of the prediction passes, as the user's to find."""
-    value = loss.array
+    check(no_nan_from, op, loss.array, target.array)
+    return loss
+
+
+def no_nan_from(op: str, value: Any, target: Any) -> None:
+    """Raise if the loss is NaN and the target has NaN."""
     if value.__class__ is ndarray:
         total = (np.add.reduce(value, axis=None) if value.ndim else value).item()
         if total != total:
-            bad = np.isnan(target.array)
+            bad = np.isnan(target)
             if bad.any():
                 first = tuple(int(i) for i in np.argwhere(bad)[0])
                 raise NonFiniteError(
                     f"{op}: the target of shape {bad.shape} has {int(bad.sum())} NaN, the first at {first}; drop these "
                     "entries (`keep = ~target.isnan()`) or fill them in"
                 )
-    return loss
 
 
 def meeting(op: str, input: Any, target: Any) -> None:
@@ -189,13 +195,17 @@ def binary_cross_entropy(
     _same_shape(op, input, target)
     loss = binary_cross_entropy_of(input, target.to(input.array.dtype))
     loss = reduced(loss if weight is None else loss * weight, chosen(reduction, size_average, reduce))
-    total, p = loss.array, input.array
-    if total.__class__ is ndarray and np.isnan(total).any() and ((p < 0) | (p > 1)).any():
+    check(probabilities, op, loss.array, input.array)
+    return checked(op, loss, target)
+
+
+def probabilities(op: str, loss: Any, p: Any) -> None:
+    """Raise if the loss is NaN and a probability lies outside [0, 1]."""
+    if loss.__class__ is ndarray and np.isnan(loss).any() and ((p < 0) | (p > 1)).any():
         raise ArgumentError(
             f"{op}: the input must be probabilities in [0, 1], and runs from {p.min()} to {p.max()}; for scores use "
             "binary_cross_entropy_with_logits"
         )
-    return checked(op, loss, target)
 
 
 def binary_cross_entropy_with_logits(
@@ -259,22 +269,31 @@ def _classes(op: str, target: Any, shape: tuple[int, ...], count: int, ignore: i
         raise ShapeError(f"{op}: target has shape {array.shape}, and for this input class indices need {shape}")
     classes = array.reshape(-1)
     keep = classes != ignore
-    if keep.all():
+    if not TRACES and keep.all():
         keep = None
     else:
         classes = np.where(keep, classes, 0)
-    if classes.size and not (classes.min() >= 0 and classes.max() < count):
-        bad = classes.max() if classes.max() >= count else classes.min()
-        raise AxisError(f"{op}: target {array.shape} holds class {bad}, and the {count} classes are 0 … {count - 1}")
+    check(in_range, op, classes, array.shape, count)
     return classes, keep
 
 
+def in_range(op: str, classes: Any, shape: tuple[int, ...], count: int) -> None:
+    """Raise if a class is none of 0 … count - 1."""
+    if classes.size and not (classes.min() >= 0 and classes.max() < count):
+        bad = classes.max() if classes.max() >= count else classes.min()
+        raise AxisError(f"{op}: target {shape} holds class {bad}, and the {count} classes are 0 … {count - 1}")
+
+
 def _row_weights(classes: Any, keep: Any, weights: Any, dtype: Any) -> Any:
-    rows = np.ones(classes.shape, dtype) if weights is None else weights[classes]
+    rows = np.ones(classes.shape, dtype) if weights is None else getitem(weights, classes)
     return rows if keep is None else np.where(keep, rows, dtype.type(0))
 
 
 def _inverse(total: Any) -> Any:
+    return opaque(_one_over, total)
+
+
+def _one_over(total: Any) -> Any:
     return 1 / total if total else math.nan
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from .. import random
 from ..calling import normal_axis
 from ..core import Tensor, wrap
+from ..duck import draw
 from ..errors import ArgumentError, AxisError, DtypeError, ShapeError
 from ..inplace import in_place
 from ..ops import activations, arithmetic, reductions, transcendental
@@ -240,7 +241,9 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     array = input.array
     if array.dtype.kind != "f":
         raise DtypeError(f"dropout: a float tensor is expected, got {array.dtype}; use `x.float()`")
-    mask = random.dropout_mask(array.shape, 1 - p, strides=None if array.flags.c_contiguous else array.strides)
+    mask = draw(
+        random.dropout_mask, array.shape, 1 - p, strides=None if array.flags.c_contiguous else array.strides
+    )
     noise = wrap(mask.astype(array.dtype) / array.dtype.type(1 - p if p < 1 else 1))
     return input.mul_(noise) if inplace else input * noise
 

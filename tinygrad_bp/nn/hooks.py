@@ -7,6 +7,7 @@ from typing import Any
 from ..autograd.function import Function
 from ..autograd.hooks import RemovableHandle
 from ..core import Tensor
+from ..duck import CHANGES
 from ..errors import DtypeError
 
 
@@ -22,6 +23,7 @@ class Hooks:
 def register(module: Any, when: str, entry: tuple[Any, bool, bool], prepend: bool) -> RemovableHandle:
     if module._hooks is None:
         module.__dict__["_hooks"] = Hooks()
+    CHANGES[0] += 1
     table = getattr(module._hooks, when)
     handle = RemovableHandle(table)
     later = dict(table) if prepend else {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..autograd.hooks import RemovableHandle
 from ..core import Tensor, wrap
+from ..duck import CHANGES, TRACES
 from ..errors import DtypeError, ModuleError, TensorError
 from . import hooks, state
 from .parameter import Parameter
@@ -72,6 +73,8 @@ class Module:
     # ------------------------------------------------------------ calling
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if TRACES:
+                return TRACES[-1].layer(self, args, kwargs)
             if self._hooks is None:
                 return self.forward(*args, **kwargs)
             return hooks.call(self, args, kwargs)
@@ -85,6 +88,7 @@ class Module:
 
     # ------------------------------------------------------------ registration
     def __setattr__(self, name: str, value: Any) -> None:
+        CHANGES[0] += 1
         if isinstance(value, Parameter):
             self._enter(PARAMETERS, name, value)
         elif isinstance(value, Module):
@@ -101,6 +105,7 @@ class Module:
             object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
+        CHANGES[0] += 1
         table = self._table_of(name)
         if table:
             del self.__dict__[table][name]
@@ -116,6 +121,7 @@ class Module:
 
     def _enter(self, table: str, name: str, value: Any, mark: Any = None) -> None:
         """Name `value` in a table; a name lives in one table only."""
+        CHANGES[0] += 1
         names = getattr(self, table)  # before super().__init__() this raises
         old = self._table_of(name)
         if old is not None and old != table:
@@ -354,12 +360,7 @@ class Module:
         return hooks.register(self, "before", (hook, with_kwargs, False), prepend)
 
     def register_forward_hook(
-        self,
-        hook: Callable[..., Any],
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> RemovableHandle:
         """Call `hook(module, args, output)` after forward (`hook(module, args, kwargs, output)` with `with_kwargs`).
 

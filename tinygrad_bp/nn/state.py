@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..core import Leaf, Tensor, wrap
+from ..duck import CHANGES
 from ..errors import DtypeError, InplaceError, StateDictError
 from ..memory import buffer_of, stamp
 from .parameter import Parameter
@@ -64,6 +65,7 @@ def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool)
     if assign:
         for key, (owner, name, tensor, _) in pairs.items():
             owner.__dict__[name] = _in_place_of(tensor, state_dict[key])
+        CHANGES[0] += 1
     else:
         _write([(tensor, value) for _, _, tensor, value in pairs.values()])
     return Incompatible(missing, unexpected)

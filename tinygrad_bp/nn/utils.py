@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Tensor, wrap
+from ..duck import TRACES, check, opaque
 from ..errors import ArgumentError, NonFiniteError
 from ..memory import stamp
 
@@ -19,6 +20,24 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[np.ndarray]:
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     grads = {id(p.grad.array): p.grad.array for p in given if p.grad is not None}
     return list(grads.values())
+
+
+def _total(grads: list[np.ndarray], p: float) -> np.ndarray:
+    """The norm of all gradients as one long vector, in float64."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.linalg.norm([_norm(g, p) for g in grads], p) if grads else 0.0, np.float64)
+
+
+def _scale(total: np.ndarray, max_norm: float, dtype: Any) -> np.ndarray:
+    """The factor that brings a norm down to max_norm; 1 if it is not above, NaN if it is NaN."""
+    return np.minimum(max_norm / (total + 1e-6), 1.0).astype(dtype)
+
+
+def _finite(total: np.ndarray, norm_type: float) -> None:
+    if not np.isfinite(total):
+        raise NonFiniteError(
+            f"clip_grad_norm_: the {norm_type}-norm of the gradients is {total}, so nothing was scaled"
+        )
 
 
 def _norm(g: np.ndarray, p: float) -> float:
@@ -57,21 +76,16 @@ def clip_grad_norm_(
     """
     _only_one(foreach)
     grads, p = _gradients(parameters), float(norm_type)
-    norms = [_norm(g, p) for g in grads]
-    with np.errstate(over="ignore"):
-        total = float(np.linalg.norm(norms, p)) if norms else 0.0
-        kept = wrap(np.asarray(total, grads[0].dtype if grads else np.float32))
-    if error_if_nonfinite and not np.isfinite(total):
-        raise NonFiniteError(
-            f"clip_grad_norm_: the {norm_type}-norm of the gradients is {total}, so nothing was scaled"
-        )
-    scale = min(float(max_norm) / (total + 1e-6), 1.0) if total == total else total
-    if scale != 1.0:
-        with np.errstate(invalid="ignore"):
-            for g in grads:
-                np.multiply(g, g.dtype.type(scale), out=g)
+    total = opaque(_total, grads, p)
+    if error_if_nonfinite:
+        check(_finite, total, norm_type)
+    scales = {g.dtype: opaque(_scale, total, float(max_norm), g.dtype) for g in grads}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for g in grads:
+            if TRACES or scales[g.dtype] != 1:
+                np.multiply(g, scales[g.dtype], out=g)
                 stamp(g, "clip_grad_norm_", "clip_grad_norm_")
-    return kept
+        return wrap(total.astype(grads[0].dtype if grads else np.float32))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:

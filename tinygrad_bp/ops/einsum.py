@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core import Tensor, wrap
 from ..declare import Case, bilinear, composite, publish
+from ..duck import as_array
 from ..errors import ShapeError
 from .shapes import permute
 
@@ -49,7 +50,7 @@ def einsum(equation: str, *operands: Any) -> Any:
     """Products of the operands' entries, summed over the letters that the output lacks."""
     if len(operands) == 1 and isinstance(operands[0], list | tuple):
         operands = tuple(operands[0])
-    operands = tuple([x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in operands])
+    operands = tuple([x if isinstance(x, Tensor) else wrap(as_array(x)) for x in operands])
     inputs, output = _parse(equation.replace(" ", ""), operands)
     done = [_distinct(x, letters) for x, letters in zip(operands, inputs, strict=True)]
     while len(done) > 1:

@@ -10,6 +10,7 @@ from .. import dialect
 from ..calling import normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, constant, fused, linear, publish
+from ..duck import Array, Duck, as_array, opaque
 from ..errors import DtypeError, ShapeError
 from .arithmetic import select
 
@@ -24,10 +25,10 @@ def plain_key(key: Any) -> Any:
             key = key.astype(np.bool_)
     if isinstance(key, list):
         key = np.asarray([part.array if isinstance(part, Tensor) else part for part in key] or np.zeros(0, np.int64))
-    if isinstance(key, np.ndarray):
+    if isinstance(key, Array):
         if key.dtype.kind not in "iub":
             raise DtypeError(f"an index must be integer or boolean, not {key.dtype}: use `index.long()`")
-        if key.ndim == 0 and key.dtype.kind != "b":
+        if key.ndim == 0 and key.dtype.kind != "b" and not isinstance(key, Duck):
             return int(key)
     return key
 
@@ -45,20 +46,18 @@ def winners(key: Any, shape: tuple[int, ...]) -> Any:
     """1 where an assignment at `key` stays, 0 where a later entry of the same assignment overwrote it."""
     if dialect.basic(key):
         return 1
+    return opaque(_last_written, key, shape)
+
+
+def _last_written(key: Any, shape: tuple[int, ...]) -> Any:
     ids = np.zeros(shape, np.int64)
     count = np.arange(ids[key].size).reshape(ids[key].shape)
     ids[key] = count
     return ids[key] == count
 
 
-def _put(a: Any, b: Any, key: Any) -> Any:
-    out = a.copy()
-    out[key] = b
-    return out
-
-
 getitem = linear(
-    lambda x, key: x[key],
+    lambda x, key: dialect.getitem(x, key),
     "the entries at an index",
     lambda g, key, x_shape: dialect.scatter_into(g, key, x_shape),
     front=lambda x, key: (x, view_key(key)),
@@ -82,7 +81,7 @@ scatter_into = linear(
     internal=True,
 )
 put = fused(
-    _put,
+    lambda a, b, key: opaque(dialect.replaced, a, b, key),
     "a with the entries at an index replaced by b",
     lambda g, key: dialect.put(g, key),
     lambda g, key, a_shape: dialect.getitem(g, key) * winners(key, a_shape),
@@ -207,14 +206,14 @@ def nonzero(x: Any, as_tuple: bool = False) -> Any | tuple[Any, ...]:
 
 
 def _integers(index: Any, op: str) -> np.ndarray:
-    array = index.array if isinstance(index, Tensor) else np.asarray(index)
+    array: np.ndarray = index.array if isinstance(index, Tensor) else as_array(index)
     if array.dtype.kind not in "iu":
         raise DtypeError(f"{op}: an index must be an integer tensor, not {array.dtype}: use `index.long()`")
     return array
 
 
 def _mask(mask: Any, op: str) -> np.ndarray:
-    array = mask.array if isinstance(mask, Tensor) else np.asarray(mask)
+    array: np.ndarray = mask.array if isinstance(mask, Tensor) else as_array(mask)
     if array.dtype.kind != "b":
         raise DtypeError(f"{op}: a mask must be boolean, not {array.dtype}: use `mask.bool()`")
     return array

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import dialect
 from ..declare import Case, elementwise, fused, publish
+from ..duck import as_array
 from .reductions import softmax_along
 
 
@@ -93,8 +94,9 @@ bce_with_logits_of = elementwise(
 
 def _rows(x: Any, target: Any, weight: Any, total: bool) -> Any:
     """-weight · x[row, target of the row], or their sum; a weight of 0 hides even an infinite score."""
-    weight = np.asarray(weight, x.dtype)
-    y = np.where(weight == 0, x.dtype.type(0), -x[np.arange(len(x)), target]) * weight
+    weight = as_array(weight, x.dtype)
+    picked = dialect.getitem(x, (np.arange(len(x)), target))
+    y = np.where(weight == 0, x.dtype.type(0), -picked) * weight
     return np.add.reduce(y) if total else y
 
 
@@ -118,7 +120,7 @@ CLASSES = (
 nll_rows = fused(
     _rows,
     "minus the log-probability of each row's class, weighted",
-    lambda g, target, weight, x_shape: _column(g * -np.asarray(weight, g.dtype)) * _one_hot(target, x_shape[1]),
+    lambda g, target, weight, x_shape: _column(g * -as_array(weight, g.dtype)) * _one_hot(target, x_shape[1]),
     method=False,
     cases=CLASSES,
     shown="nll_loss",
@@ -128,7 +130,7 @@ cross_entropy_rows = fused(
     lambda x, target, weight, total: _rows(_log_softmax(x), target, weight, total),
     "minus the log-softmax of each row's class, weighted",
     lambda g, x, target, weight: (
-        _column(g * np.asarray(weight, g.dtype)) * (_softmax(x) - _one_hot(target, x.shape[1]))
+        _column(g * as_array(weight, g.dtype)) * (_softmax(x) - _one_hot(target, x.shape[1]))
     ),
     method=False,
     cases=CLASSES,

@@ -6,11 +6,13 @@ were. Read `sgd.py` next.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import Leaf, Tensor
+from ..duck import CHANGES, TRACES
 from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, ShapeError, StateDictError
 from ..memory import stamp_all
 from ..mode import enable_grad
@@ -96,6 +98,7 @@ class Optimizer:
             raise ArgumentError(f"{self._name}: a group needs {missing}, or give it to {self._name} for all groups")
         self.check(group)
         self.param_groups.append(group)
+        CHANGES[0] += 1
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros."""
@@ -124,7 +127,8 @@ class Optimizer:
                     params.append(p)
             ready.append((group, params))
         by = f"{self._name}.step"
-        with np.errstate(all="ignore"):  # a warning made an error must not stop halfway; overflow shows in the loss
+        # A warning made an error must not stop halfway; overflow shows in the loss. A compiled update is few calls.
+        with nullcontext() if TRACES else np.errstate(all="ignore"):
             for group, params in ready:
                 self.update(group, params)
                 stamp_all([p.array for p in params], by, "optimizer.step")
@@ -193,6 +197,7 @@ class Optimizer:
             self.check(group)
         self.state = {order[n]: {k: _copied(v, order[n]) for k, v in entries.items()} for n, entries in state.items()}
         self.param_groups = merged
+        CHANGES[0] += 1
 
     def __repr__(self) -> str:
         parts = []
@@ -201,6 +206,12 @@ class Optimizer:
             parts.append("\n".join([f"Parameter Group {i}", *settings]))
         body = "\n\n".join(parts)
         return f"{self._name} (\n{body}\n)"
+
+
+def number(value: Any) -> Any:
+    """A setting as a Python number, which is weak in dtype: of a number, or of a Tensor of one entry."""
+    value = value.array.item() if isinstance(value, Tensor) else value
+    return float(value) if isinstance(value, int | float) else value
 
 
 REQUIRED = object()  # a setting without a default

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Tensor, wrap
+from ..duck import TRACES, empty
 from ..errors import ArgumentError
-from .optimizer import Optimizer
+from .optimizer import Optimizer, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +87,7 @@ class SGD(Optimizer):
             raise ArgumentError("SGD: foreach, fused and differentiable name other implementations; leave them out")
 
     def update(self, group: dict[str, Any], params: list[Any]) -> None:
-        lr, plain = float(group["lr"]), not (group["momentum"] or group["weight_decay"])
+        lr, plain = number(group["lr"]), not (group["momentum"] or group["weight_decay"])
         step = -lr if group["maximize"] else lr
         for p in params:
             array, g = p.array, p.grad.array
@@ -97,6 +98,9 @@ class SGD(Optimizer):
             if scratch is None:
                 scratch = self._scratch[array.dtype] = np.empty((2, BLOCK), array.dtype)
             buffer, first = self._buffer(p, group)
+            if TRACES:  # the compiler brings its own buffers and blocks
+                descend(array, g, *buffer, scratch=None, group=group, first=first, lr=lr)
+                continue
             for block in blocks(array, g, *buffer):
                 descend(*block, scratch=scratch, group=group, first=first, lr=lr)
 
@@ -107,7 +111,7 @@ class SGD(Optimizer):
         state = self.state.setdefault(p, {})
         first = state.get("momentum_buffer") is None
         if first:
-            state["momentum_buffer"] = wrap(np.empty(p.array.shape, p.array.dtype))
+            state["momentum_buffer"] = wrap(empty(p.array))
         return (state["momentum_buffer"].array,), first
 
 
@@ -126,11 +130,11 @@ def blocks(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
 
 
 def descend(
-    a: np.ndarray, g: np.ndarray, m: Any = None, *, scratch: np.ndarray, group: dict[str, Any], first: bool, lr: float
+    a: np.ndarray, g: np.ndarray, m: Any = None, *, scratch: Any, group: dict[str, Any], first: bool, lr: float
 ) -> None:
     """The three lines of the formula on a block a of the parameter, g of its gradient, m of its momentum."""
     d = g
-    part, product = scratch[0, : a.size].reshape(a.shape), scratch[1, : a.size].reshape(a.shape)
+    part, product = (None, None) if scratch is None else [s[: a.size].reshape(a.shape) for s in scratch]
     if group["maximize"]:
         d = np.negative(d, part)
     if group["weight_decay"]:

@@ -1,0 +1,64 @@
+"""Stand-ins for arrays: how the same code is read by something that only looks like an array.
+
+A `Duck` has an array's shape, dtype and operators, and notes down what is done with it; the compiler's Tracer is one.
+While nobody traces (`TRACES` is empty) nothing here costs more than the look at an empty list. Functions of this
+package that no NumPy function stands for, and draws of random numbers, go through `opaque` and `draw`, so that a trace
+sees them as one call. Read `memory.py` next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Duck:
+    """Base of what may stand in an array's place."""
+
+    __slots__ = ("__weakref__",)
+    shape: tuple[int, ...]
+    dtype: Any
+    ndim: int
+    real: Any  # the array that it stands for
+    storage: Any  # whose memory it looks into
+    astype: Any
+
+
+Array = (np.ndarray, Duck)  # for isinstance
+TRACES: list[Any] = []  # the traces being made, the innermost last
+CHANGES = [0]  # moves whenever a module, an optimizer's groups or a global setting is changed
+
+
+def as_array(value: Any, dtype: Any = None) -> Any:
+    """np.asarray, which lets a stand-in be."""
+    if isinstance(value, Duck):
+        same = dtype is None or value.dtype == dtype
+        return value if same else value.astype(dtype)
+    return np.asarray(value, dtype)
+
+
+def empty(like: Any) -> Any:
+    """Memory of the shape and dtype of an array, its content still to be written."""
+    return TRACES[-1].empty(like) if TRACES else np.empty(like.shape, like.dtype)
+
+
+def opaque(function: Callable[..., Any], *args: Any) -> Any:
+    """function(*args), in a trace one call: for functions that cannot be read step by step."""
+    return TRACES[-1].opaque(function, args) if TRACES else function(*args)
+
+
+def check(function: Callable[..., None], *args: Any) -> None:
+    """A test of values that raises or returns nothing; in a trace it is repeated at each call."""
+    if TRACES:
+        TRACES[-1].check(function, args)
+    else:
+        function(*args)
+
+
+def draw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Random numbers by `function`; in a trace they are drawn anew at each call."""
+    return TRACES[-1].draw(function, args, kwargs) if TRACES else function(*args, **kwargs)
