@@ -10,21 +10,37 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from nets import Net, start
 
-Step = Callable[[], float]
+from .nets import Net, Training, parameters, start
+
+Step = Callable[..., float]
 
 
 def make_step(net: Net) -> Step:
     """A function that does one training step of `net` and returns the loss before it."""
-    state, x, y = start(net)
-    weights = [state[f"{key}.weight"].T.copy() for key in net.linear_keys()]
+    _, x, y = start(net)
+    weights, biases = parameters(net)
     if not net.bias:
         return _exam_scores(x, y, weights, net.lr)
-    biases = [state[f"{key}.bias"].copy() for key in net.linear_keys()]
     if net.name == "binary_and":
         return _binary_and(x, y, weights, biases, net.lr)
     return _layers(net, x, y, weights, biases)
+
+
+def make_training(net: Net) -> Training:
+    """The loop over the layers once more, with data that change from step to step; for nets with biases."""
+    _, x, y = start(net)
+    weights, biases = parameters(net)
+    activates = [_ACTIVATIONS[activation][0] for activation in net.activations]
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        for w, b, activate in zip(weights, biases, activates, strict=True):
+            rows = rows @ w
+            rows += b
+            activate(rows)
+        return rows
+
+    return Training(_layers(net, x, y, weights, biases), predict)
 
 
 def _exam_scores(x: np.ndarray, y: np.ndarray, weights: list[np.ndarray], lr: float) -> Step:
@@ -79,7 +95,8 @@ def _layers(
     inputs = [x, *outputs[:-1]]
     pairs = [_ACTIVATIONS[activation] for activation in net.activations]
 
-    def step() -> float:
+    def step(x: np.ndarray = x, y: np.ndarray = y) -> float:
+        inputs[0] = x
         for a, w, b, out, (activate, _) in zip(inputs, weights, biases, outputs, pairs, strict=True):
             np.matmul(a, w, out=out)
             out += b

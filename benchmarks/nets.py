@@ -1,4 +1,4 @@
-"""The five nets of the benchmark as data: what is trained, from which weights, and the ratio aimed at.
+"""The nets of the benchmark as data: what is trained, and from which weights.
 
 A net is a row of `NETS`; `start(net)` gives every contender the same weights, inputs and targets. Read
 `handwritten.py` next, the yardstick, then `user_code.py`, the same step as a PyTorch user writes it.
@@ -6,9 +6,11 @@ A net is a row of `NETS`; `start(net)` gives every contender the same weights, i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +26,6 @@ class Net:
     batch: int
     dtype: str
     lr: float
-    target: float  # aim for time(tinygrad_bp) / time(PyTorch eager)
 
     def linear_keys(self) -> list[str]:
         """Where the Linear layers sit in an `nn.Sequential` of this net: "0", "2", …"""
@@ -38,13 +39,28 @@ class Net:
 NETS = {
     net.name: net
     for net in (
-        Net("exam_scores", (2, 3, 1), ("Sigmoid", "Sigmoid"), False, 3, "float64", 1.0, 0.27),
-        Net("binary_and", (2, 3, 3, 2), ("Tanh", "Sigmoid", "Sigmoid"), True, 1, "float64", 0.3, 0.27),
-        Net("mlp", (784, 128, 10), ("Tanh", "Sigmoid"), True, 64, "float32", 0.05, 1.0),
-        Net("wide", (1024,) * 4, ("Tanh", "Tanh", "Sigmoid"), True, 256, "float32", 0.5, 1.0),
-        Net("deep", (16,) * 101, ("Tanh",) * 99 + ("Sigmoid",), True, 32, "float32", 0.05, 0.5),
+        Net("exam_scores", (2, 3, 1), ("Sigmoid", "Sigmoid"), False, 3, "float64", 1.0),
+        Net("binary_and", (2, 3, 3, 2), ("Tanh", "Sigmoid", "Sigmoid"), True, 1, "float64", 0.3),
+        Net("mlp", (784, 128, 10), ("Tanh", "Sigmoid"), True, 64, "float32", 0.05),
+        Net("wide", (1024,) * 4, ("Tanh", "Tanh", "Sigmoid"), True, 256, "float32", 0.5),
+        Net("deep", (16,) * 101, ("Tanh",) * 99 + ("Sigmoid",), True, 32, "float32", 0.05),
     )
 }
+
+# Trained on minibatches until it is good, rather than timed by the step: not among NETS.
+DIGITS = Net("digits", (64, 64, 10), ("Tanh", "Sigmoid"), True, 32, "float32", 2.0)
+
+
+# Run before anything is timed, so that the first net of a process finds its library awake.
+WARM = Net("warm", (2, 4, 2), ("Tanh", "Sigmoid"), True, 2, "float32", 0.1)
+ALL = {**NETS, DIGITS.name: DIGITS, WARM.name: WARM}
+
+
+class Training(NamedTuple):
+    """A net in the hands of one library; arrays go in and come out as NumPy's."""
+
+    step: Callable[[np.ndarray, np.ndarray], Any]  # (inputs, targets) → the loss before the update
+    predict: Callable[[np.ndarray], np.ndarray]  # inputs → outputs, with no gradient in mind
 
 
 @lru_cache(maxsize=1)
@@ -64,3 +80,13 @@ def start(net: Net) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     x = rng.uniform(0, 1, (net.batch, net.sizes[0])).astype(net.dtype)
     y = rng.uniform(0, 1, (net.batch, net.sizes[-1])).astype(net.dtype)
     return state, x, y
+
+
+def parameters(net: Net) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The same weights as (in, out) arrays, so that a layer is `x @ w`, and the biases, if any: own copies.
+
+    This is how one keeps them outside PyTorch.
+    """
+    state, _, _ = start(net)
+    weights = [state[f"{key}.weight"].T.copy() for key in net.linear_keys()]
+    return weights, [state[f"{key}.bias"].copy() for key in net.linear_keys()] if net.bias else []

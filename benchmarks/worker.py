@@ -1,82 +1,121 @@
 """One contender in a process of its own: it takes a JSON command a line and answers each with a JSON line.
 
-    python benchmarks/worker.py torch
-    {"do": "losses", "net": "mlp", "steps": 3}
+    python -m benchmarks.worker torch
+    {"do": "values", "suite": "train_step", "which": "mlp", "calls": 3}
 
-Started by `harness.Worker`; read `harness.py` next.
+A suite says with `subject(peer, which)` what is called and timed here. Started by `harness.Worker`; read
+`harness.py` next.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
 import sys
 import traceback
 from collections.abc import Callable
-from importlib import import_module
+from importlib import import_module, metadata
 from time import perf_counter
+from types import ModuleType
 from typing import Any
 
-import handwritten
 import numpy as np
-import user_code
-from nets import NETS
 
 
-def make_step(contender: str, net: str) -> Callable[[], Any]:
-    """A fresh step, from the weights that every contender starts from."""
-    if contender == "handwritten":
-        return handwritten.make_step(NETS[net])
-    return user_code.make_step(contender, NETS[net])
+def suite_module(name: str) -> ModuleType:
+    """The suite of that name."""
+    return import_module(f"benchmarks.suites.{name}")
 
 
-def about(contender: str) -> dict[str, str]:
+def about(peer: ModuleType, library: str) -> dict[str, Any]:
     """Versions and threads of this process: each library keeps the number of threads that it chose."""
     facts = {"Python": platform.python_version(), "NumPy": np.__version__}
-    if contender != "handwritten":
-        facts[contender] = str(import_module(contender).__version__)
-    if contender == "torch":
+    if library != "numpy":
+        facts[library] = version(library)
+    if library == "torch":
         facts["threads"] = f"torch {import_module('torch').get_num_threads()}"
-        return facts
+    else:
+        try:
+            pools = import_module("threadpoolctl").threadpool_info()
+            facts["threads"] = ", ".join(f"{pool['internal_api']} {pool['num_threads']}" for pool in pools)
+        except ModuleNotFoundError:
+            facts["threads"] = "unknown (threadpoolctl is not installed)"
+    return {"facts": facts, "functions": [name for name in dir(peer) if name.startswith("make_")]}
+
+
+def version(library: str) -> str:
+    """What the library says of itself, or else what was installed."""
     try:
-        pools = import_module("threadpoolctl").threadpool_info()
-        facts["threads"] = ", ".join(f"{pool['internal_api']} {pool['num_threads']}" for pool in pools)
-    except ModuleNotFoundError:
-        facts["threads"] = "unknown (threadpoolctl is not installed)"
-    return facts
+        return str(import_module(library).__version__)
+    except AttributeError:
+        return metadata.version(library)
 
 
-def losses(contender: str, net: str, steps: int) -> list[float]:
-    """The loss before each of the first steps: what the contenders must agree on."""
-    step = make_step(contender, net)
-    return [step().item() for _ in range(steps)]
+def values(peer: ModuleType, suite: str, which: Any, calls: int) -> list[float]:
+    """What the first calls return, as plain numbers: what the contenders must agree on."""
+    subject = suite_module(suite).subject(peer, which)
+    return [number for _ in range(calls) for number in numbers(subject())]
 
 
-def seconds(contender: str, net: str, steps: int) -> float:
-    """The time for `steps` training steps from the start, after a few that are not counted."""
-    step = make_step(contender, net)
-    for _ in range(min(steps, 5)):
-        step()
+def numbers(value: Any) -> list[float]:
+    """Scalar, array or any library's tensor, flat."""
+    for method in ("detach", "numpy"):
+        if hasattr(value, method):
+            value = getattr(value, method)()
+    return np.asarray(value, np.float64).ravel().tolist()
+
+
+def first(peer: ModuleType, suite: str, which: Any) -> float:
+    """Seconds that the very first call takes: whatever is compiled or recorded, and the work itself."""
+    return timed(suite_module(suite).subject(peer, which), 1)
+
+
+def seconds(peer: ModuleType, suite: str, which: Any, calls: int, warm: float) -> float:
+    """Time of so many calls, begun anew, after some that warm up for so many seconds.
+
+    One is not enough: BLAS threads that have slept may share a core for some tens of milliseconds until the system
+    moves one of them, and a step of 0.7 ms takes 30 meanwhile.
+    """
+    subject = suite_module(suite).subject(peer, which)
+    subject()
+    gc.collect()  # the rubbish of the last turn is not this one's
     began = perf_counter()
-    for _ in range(steps):
-        step()
+    while perf_counter() - began < warm:
+        subject()
+    return timed(subject, calls)
+
+
+def timed(subject: Callable[[], Any], calls: int) -> float:
+    """Seconds for so many calls."""
+    began = perf_counter()
+    for _ in range(calls):
+        subject()
     return perf_counter() - began
+
+
+def call(peer: ModuleType, suite: str, function: str, arguments: list[Any]) -> Any:
+    """Any other function of a suite: `function(peer, *arguments)`."""
+    return getattr(suite_module(suite), function)(peer, *arguments)
 
 
 def main(contender: str) -> None:
     """Answer commands until standard input ends; whatever a library prints goes to standard error."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    actions = {"about": about, "losses": losses, "seconds": seconds}
+    actions: dict[str, Callable[..., Any]] = {
+        "about": about, "values": values, "first": first, "seconds": seconds, "call": call,
+    }  # fmt: skip
     for line in sys.stdin:
         command = json.loads(line)
         try:
-            answer = {"value": actions[command.pop("do")](contender, **command)}
+            peer = import_module(f"benchmarks.peers.{contender}")
+            answer = {"value": actions[command.pop("do")](peer, **command)}
         except Exception as error:
-            if not isinstance(error, ModuleNotFoundError):
+            if "BENCHMARKS_TRACEBACKS" in os.environ:
                 traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -56,6 +56,7 @@ from .dtypes import (
 from .errors import (
     ArgumentError,
     AxisError,
+    CompileError,
     DtypeError,
     FileFormatError,
     GraphError,
@@ -112,7 +113,7 @@ __version__ = "0.1.0"
 
 _LATER = {name: name for name in ("cuda", "data", "gradcheck", "nn", "optim", "random", "serialize", "testing")}
 _STREAM = ("Generator", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state")
-_LATER |= dict.fromkeys(_STREAM, "random")
+_LATER |= dict.fromkeys(_STREAM, "random") | {"compiler": "compiler", "compile": "compiler", "export_numpy": "compiler"}
 
 
 def __getattr__(name: str) -> Any:
@@ -358,8 +359,8 @@ def load(path: Any) -> dict[str, Tensor]:
 
 
 __all__ = [
-    "ArgumentError", "AxisError", "DtypeError", "FileFormatError", "Generator", "GraphError", "InplaceError",
-    "ModuleError", "NonFiniteError", "ShapeError", "Size", "StateDictError", "Tensor", "TensorError",
+    "ArgumentError", "AxisError", "CompileError", "DtypeError", "FileFormatError", "Generator", "GraphError",
+    "InplaceError", "ModuleError", "NonFiniteError", "ShapeError", "Size", "StateDictError", "Tensor", "TensorError",
     "allclose", "arange", "as_tensor", "autograd", "bernoulli", "bool", "cuda", "data", "default_generator",
     "device", "double", "empty", "empty_like", "enable_grad", "equal", "eye", "float", "float16", "float32",
     "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_rng_state", "gradcheck", "half",

@@ -55,7 +55,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
             raise explain(op, (array,), error) from None
         if node is None:
             return wrap(in_default_dtype(op, y, (array,), ()))
-        if y.__class__ is not ndarray:
+        if type(y) is not ndarray:
             y = as_array(y)
         if not MODE.grad:
             return wrap(y)
@@ -71,7 +71,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
-        if u.__class__ is ndarray and v.__class__ is ndarray:
+        if type(u) is ndarray and type(v) is ndarray:
             if u.dtype is not v.dtype:
                 u, v = promote((u, v))
         elif TRACES:
@@ -84,7 +84,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             check_operands(op, (u, v), (m, n))
         if m is None and n is None:
             return wrap(in_default_dtype(op, y, (u, v), ()))
-        if y.__class__ is not ndarray:
+        if type(y) is not ndarray:
             y = as_array(y)
         if not MODE.grad:
             return wrap(y)
@@ -108,25 +108,19 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
         w, o = (c.array, c.node) if isinstance(c, Tensor) else (operand(c, op), None)
-        if not (u.__class__ is v.__class__ is w.__class__ is ndarray and u.dtype is v.dtype is w.dtype):
+        if not (type(u) is type(v) is type(w) is ndarray and u.dtype is v.dtype is w.dtype):
             u, v, w = promote((u, v, w))
         try:
             y = forward(u, v, w)
         except (ValueError, TypeError) as error:
             raise explain(op, (u, v, w), error) from None
-        if (m is None and n is None and o is None) or REWRITTEN or not MODE.grad:
+        if n is None or o is None or REWRITTEN or not MODE.grad:  # else a layer in training, the usual case
             return record(op, y, (u, v, w), (m, n, o), ())
-        if y.__class__ is not ndarray:
+        if type(y) is not ndarray:
             y = as_array(y)
         values = (u, v, w, y)
-        edges = []
-        if m is not None:
-            edges.append((m, 0, pick_a(values)))
-        if n is not None:
-            edges.append((n, 1, pick_b(values)))
-        if o is not None:
-            edges.append((o, 2, pick_c(values)))
-        return recorded(op, tuple(edges), y)
+        second, third = (n, 1, pick_b(values)), (o, 2, pick_c(values))
+        return recorded(op, (second, third) if m is None else ((m, 0, pick_a(values)), second, third), y)
 
     return call
 
@@ -161,7 +155,7 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
             break
     else:
         return wrap(in_default_dtype(op, y, arrays, params))
-    if y.__class__ is not ndarray:
+    if type(y) is not ndarray:
         y = as_array(y)
     if not MODE.grad or not op.rules:
         return wrap(y)
@@ -188,7 +182,7 @@ def promote(arrays: Sequence[Any]) -> Sequence[Any]:
 
 def in_default_dtype(op: Op, y: Any, arrays: Sequence[Any], params: tuple[Any, ...]) -> Any:
     """A float result of integers has the default dtype, as in PyTorch; NumPy would make it float64 (or float16)."""
-    if y.__class__ is tuple or as_array(y).dtype.kind != "f":
+    if type(y) is tuple or as_array(y).dtype.kind != "f":
         return y
     if any(isinstance(a, Array) and a.dtype.kind in "fc" for a in arrays):
         return y
@@ -243,7 +237,7 @@ def reducing(op: Op) -> Callable[..., Any]:
             if node is None:
                 y = in_default_dtype(op, y, (array,), (axes, keepdims, *params))
             return wrap(y)
-        if y.__class__ is not ndarray:
+        if type(y) is not ndarray:
             y = as_array(y)
         kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])
         values = (array, y, axes, keepdims, kept, *params)

@@ -131,7 +131,7 @@ _new: Any = object.__new__
 def wrap(array: Any, node: Node | None = None) -> FullTensor:
     """The Tensor around an array, without copying or converting; NumPy scalars become 0-d arrays."""
     tensor: FullTensor = _new(Tensor)
-    tensor.array = array if array.__class__ is np.ndarray else _as_array(array)
+    tensor.array = array if type(array) is np.ndarray else _as_array(array)
     tensor.node = node
     tensor.grad = None
     return tensor
@@ -179,7 +179,7 @@ def run_backward(
         node, g, borrowed = ready.pop()
         if node.hooks:
             g, borrowed = run_hooks(node, g, create), True
-        if node.__class__ is Leaf if targets is None else node in targets:
+        if type(node) is Leaf if targets is None else node in targets:
             found.append((node, g, borrowed))
         edges = node.edges
         if not edges:
@@ -193,12 +193,17 @@ def run_backward(
                 continue
             if written:
                 check_saved(saved, node.made, node.op.name)
-            new = rules[index](g, *(node.dress(edges, index, saved) if create else saved))
+            saved = node.dress(edges, index, saved) if create else saved
+            rule = rules[index]  # a call without a star is a quarter of a microsecond shorter, and most read one value
+            new = rule(g, saved[0]) if len(saved) == 1 else rule(g, *saved) if saved else rule(g)
             if new.shape != parent.shape or new.dtype is not parent.dtype:
                 new = fit(new, parent, node)
             lent = create or new is g or new.base is not None
             if waiting[parent] == 1 and parent not in totals:
-                ready.append((parent, new, lent))
+                if type(parent) is Leaf and targets is None and not parent.hooks:
+                    found.append((parent, new, lent))
+                else:
+                    ready.append((parent, new, lent))
             else:
                 _arrive(parent, new, lent, create, waiting, totals, ready)
         if not retain:
@@ -212,7 +217,7 @@ def _arrive(
     """Add a contribution to a node's total; with the last one the node is ready."""
     if node in totals:
         total, lent = totals[node]
-        if lent or total.__class__ is not np.ndarray:
+        if lent or type(total) is not np.ndarray:
             new, borrowed = total + new, create
         else:
             new, borrowed = np.add(total, new, out=total), False
@@ -244,7 +249,7 @@ def _count_consumers(
                 waiting[parent] += 1
             else:
                 waiting[parent] = 1
-                if parent.edges != ():  # a leaf has nothing to count
+                if type(parent) is not Leaf:  # a leaf has nothing to count
                     order.append(parent)
     return (waiting, None) if targets is None else _restrict(waiting, roots, targets)
 

@@ -13,6 +13,7 @@ import numpy as np
 from .core import Leaf, require_float, wrap
 from .device import cpu_only
 from .dtypes import get_default_dtype
+from .duck import TRACES, Array, Duck
 from .errors import DtypeError, ShapeError
 from .ops.shapes import sizes
 
@@ -24,8 +25,9 @@ else:
 
 def array_of(data: Any, dtype: Any = None) -> np.ndarray:
     """A fresh array of Python data, of an array, or of a Tensor; ragged and non-numeric data are refused."""
-    if isinstance(data, Tensor):
-        return np.array(data.array, dtype)
+    if isinstance(data, Tensor | Duck):
+        array = data.array if isinstance(data, Tensor) else data
+        return array.astype(dtype or array.dtype) if isinstance(array, Duck) else np.array(array, dtype)
     python = isinstance(data, list | tuple | int | float)
     if isinstance(data, list | tuple):
         data = _unwrapped(data)
@@ -63,6 +65,8 @@ def legacy_array(*data: Any) -> np.ndarray:
 def made(array: np.ndarray, requires_grad: bool = False) -> Tensor:
     """A fresh tensor, which owns its memory and so is nobody's view."""
     array = array if array.base is None else array.copy()
+    if TRACES and isinstance(array, np.ndarray):
+        array = TRACES[-1].fresh(array)
     tensor = wrap(array)
     if requires_grad:
         require_float(array)
@@ -93,7 +97,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     cpu_only(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
-    if isinstance(data, np.ndarray):
+    if isinstance(data, Array):
         return wrap(data if dtype is None else data.astype(dtype, copy=False))
     return made(array_of(data, dtype))
 
@@ -109,13 +113,14 @@ def from_numpy(array: np.ndarray) -> Tensor:
     tensor([1., 0.], dtype=float64)
     """
     given: Any = array
-    if not isinstance(given, np.ndarray) or given.dtype.kind not in "biufc":
+    if not isinstance(given, Array) or given.dtype.kind not in "biufc":
         raise DtypeError(f"from_numpy: expected a numeric ndarray, got {type(given).__name__}; use `tg.tensor(data)`")
     return wrap(given)
 
 
 def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     cpu_only(device)
+    value = float(value) if hasattr(value, "known_number") else value  # a compiler's stand-in says what it is
     try:
         return made(np.full(shape, value, dtype), requires_grad)
     except ValueError as error:

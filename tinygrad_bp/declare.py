@@ -110,7 +110,7 @@ def picker(places: list[int], shapes: list[bool]) -> Picker:
     if any(shapes):
         return lambda values: tuple([values[i].shape if s else values[i] for i, s in zip(places, shapes, strict=True)])
     if not places:
-        return lambda values: ()
+        return itemgetter(slice(0))
     if len(places) == 1:
         return itemgetter(slice(places[0], places[0] + 1))  # a tuple of one, without a Python frame
     return itemgetter(*places)

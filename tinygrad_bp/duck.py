@@ -23,7 +23,7 @@ class Duck:
     shape: tuple[int, ...]
     dtype: Any
     ndim: int
-    real: Any  # the array that it stands for
+    actual: Any  # the array that it stands for
     storage: Any  # whose memory it looks into
     astype: Any
 

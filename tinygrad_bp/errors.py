@@ -67,3 +67,7 @@ class NonFiniteError(ArgumentError):
 
 class ModuleError(TensorError, AttributeError):
     """A module used before `super().__init__()`, or asked for a name that it does not have, or has already."""
+
+
+class CompileError(TensorError):
+    """A step that cannot be compiled: what happened on which line, and what to write instead."""

@@ -70,7 +70,7 @@ def stamp_all(arrays: list[np.ndarray], by: str, where: str) -> None:
     """Record that `by` has just written to the memory of all these arrays."""
     CLOCK[0] = time = CLOCK[0] + 1
     for array in arrays:
-        owner = array if array.__class__ is np.ndarray and array.base is None else buffer_of(array)
+        owner = array if type(array) is np.ndarray and array.base is None else buffer_of(array)
         entry = STAMPS.get(id(owner))
         if entry is None or entry() is not owner:
             entry = Stamp(owner, lambda dead: STAMPS.pop(dead.key, None) if STAMPS.get(dead.key) is dead else None)
@@ -94,7 +94,7 @@ def rewrite(array: np.ndarray, node: Any, by: str, abandoned: bool = False) -> N
 
 def view_of(array: Any) -> tuple[Any, ...]:
     """Which entries of its buffer an array looks at."""
-    array = array.real if isinstance(array, Duck) else array
+    array = array.actual if isinstance(array, Duck) else array
     return array.ctypes.data, array.shape, array.strides, array.dtype
 
 

@@ -51,6 +51,7 @@ def register_hook(self: Any, hook: Any) -> RemovableHandle:
         node.hooks = {}
     handle = RemovableHandle(node.hooks)
     node.hooks[handle.id] = hook
+    CHANGES[0] += 1
     return handle
 
 

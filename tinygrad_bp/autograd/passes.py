@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Leaf, Node, Tensor, run_backward, wrap
-from ..duck import Array, as_array
+from ..duck import TRACES, Array, as_array
 from ..errors import GraphError, ShapeError
 from ..memory import stamp
 from ..mode import MODE
@@ -150,6 +150,8 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
         if one is None:
             one = _ONES[node.shape, node.dtype] = np.ones(node.shape, node.dtype)
             one.flags.writeable = False
+        if TRACES:  # so that whatever is computed from it is seen
+            one = TRACES[-1].fresh(one)
         return node, wrap(one) if create else one
     if not isinstance(gradient, Tensor):
         gradient = wrap(as_array(gradient, node.dtype))
@@ -165,7 +167,7 @@ def _start(
     tensors: Sequence[Any], gradients: Sequence[Any], targets: set[Any] | None, retain: bool | None, create: bool
 ) -> list[tuple[Node, Any, bool]]:
     """Seed the roots and run; recording is on only if the gradient is to have a graph."""
-    roots = [_seed(tensor, gradients[i], create) for i, tensor in enumerate(tensors)]
+    roots = list(map(_seed, tensors, gradients, (create,) * len(tensors)))
     before = MODE.grad
     MODE.grad = create
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core import Tensor
-from ..errors import AxisError, DtypeError, ModuleError
-from .module import MODULES, PARAMETERS, Module, framed, indented
+from ..duck import TRACES
+from ..errors import AxisError, DtypeError, ModuleError, TensorError
+from .module import MODULES, PARAMETERS, Module, framed, indented, name_layer
 from .parameter import Parameter
 
 if TYPE_CHECKING:
@@ -116,9 +117,17 @@ class Sequential(_Sequence):
             self._refill(layers)
 
     def forward(self, input: Any) -> Any:
-        fields = self.__dict__
+        fields, call = self.__dict__, Module.__call__
         for name in fields["_module_names"]:
-            input = fields[name](input)
+            layer = fields[name]
+            if TRACES or layer.__class__.__call__ is not call or layer._hooks is not None:
+                input = layer(input)
+                continue
+            try:  # the same call without its frame
+                input = layer.forward(input)
+            except TensorError as error:
+                name_layer(error, layer)
+                raise
         return input
 
     def _like(self, values: Iterable[Any]) -> Sequential:

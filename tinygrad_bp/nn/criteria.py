@@ -56,13 +56,15 @@ def array_of(x: Any, op: str, name: str) -> Any:
 
 def checked(op: str, loss: Any, target: Any) -> Any:
     """The loss; NaN that the target brought in is an error. A NaN of the prediction passes, as the user's to find."""
-    check(no_nan_from, op, loss.array, target.array)
+    value = loss.array
+    if type(value) is not ndarray or value.ndim or value.item() != value.item():
+        check(no_nan_from, op, value, target.array)
     return loss
 
 
 def no_nan_from(op: str, value: Any, target: Any) -> None:
     """Raise if the loss is NaN and the target has NaN."""
-    if value.__class__ is ndarray:
+    if isinstance(value, ndarray | np.generic):
         total = (np.add.reduce(value, axis=None) if value.ndim else value).item()
         if total != total:
             bad = np.isnan(target)
@@ -201,7 +203,7 @@ def binary_cross_entropy(
 
 def probabilities(op: str, loss: Any, p: Any) -> None:
     """Raise if the loss is NaN and a probability lies outside [0, 1]."""
-    if loss.__class__ is ndarray and np.isnan(loss).any() and ((p < 0) | (p > 1)).any():
+    if isinstance(loss, ndarray | np.generic) and np.isnan(loss).any() and ((p < 0) | (p > 1)).any():
         raise ArgumentError(
             f"{op}: the input must be probabilities in [0, 1], and runs from {p.min()} to {p.max()}; for scores use "
             "binary_cross_entropy_with_logits"

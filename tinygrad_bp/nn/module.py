@@ -64,7 +64,8 @@ class Module:
     Size([5, 3])
     """
 
-    training: bool
+    training: bool = state.NotYet()  # type: ignore[assignment]
+    _parameter_names = _buffer_names = _module_names = state.NotYet()
     _hooks: Any = None  # of the class: a layer without hooks goes straight to forward
 
     def __init__(self) -> None:
@@ -76,7 +77,8 @@ class Module:
             if TRACES:
                 return TRACES[-1].layer(self, args, kwargs)
             if self._hooks is None:
-                return self.forward(*args, **kwargs)
+                # a call without stars is a quarter of a microsecond shorter
+                return self.forward(*args, **kwargs) if kwargs or len(args) != 1 else self.forward(args[0])
             return hooks.call(self, args, kwargs)
         except TensorError as error:
             name_layer(error, self)
@@ -110,11 +112,6 @@ class Module:
         if table:
             del self.__dict__[table][name]
         object.__delattr__(self, name)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in TABLES or name == "training":
-            raise ModuleError(f"{type(self).__name__}: call `super().__init__()` first, then assign or use its layers")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def _table_of(self, name: str) -> str | None:
         return next((table for table in TABLES if name in self.__dict__.get(table, ())), None)

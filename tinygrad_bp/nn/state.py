@@ -11,12 +11,19 @@ import numpy as np
 
 from ..core import Leaf, Tensor, wrap
 from ..duck import CHANGES
-from ..errors import DtypeError, InplaceError, StateDictError
+from ..errors import DtypeError, InplaceError, ModuleError, StateDictError
 from ..memory import buffer_of, stamp
 from .parameter import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+
+class NotYet:
+    """In a class, what `Module.__init__` gives each instance; a `__getattr__` would slow every look at an attribute."""
+
+    def __get__(self, module: Any, owner: Any) -> Any:
+        raise ModuleError(f"{owner.__name__}: call `super().__init__()` first, then assign or use its layers")
 
 
 class Incompatible(NamedTuple):

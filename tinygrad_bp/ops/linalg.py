@@ -47,6 +47,11 @@ def _product_plus(a: Any, b: Any, c: Any) -> Any:
     return y
 
 
+def _to_bias(g: Any) -> Any:
+    g = g if g.ndim == 2 else rows(g)
+    return g[0].copy() if len(g) == 1 else np.add.reduce(g, 0)
+
+
 affine = bilinear(
     _product,
     "x Wᵀ",
@@ -65,7 +70,7 @@ affine_bias = fused(
     lambda g, a: rows(g).mT @ rows(a),
     lambda g: np.sum(rows(g), axis=0),
     method=False,
-    fast_rules=(_to_input, _to_weight, lambda g: np.add.reduce(g if g.ndim == 2 else rows(g), 0)),
+    fast_rules=(_to_input, _to_weight, _to_bias),
     cases=(Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,))),
     shown="linear",
     internal=True,

@@ -40,14 +40,21 @@ atan2 = elementwise(
 
 sinh = elementwise(np.sinh, "hyperbolic sine", lambda g, x: g * np.cosh(x), analytic=True)
 cosh = elementwise(np.cosh, "hyperbolic cosine", lambda g, x: g * np.sinh(x), analytic=True)
-tanh = elementwise(np.tanh, "hyperbolic tangent", lambda g, y: g * (1 - y * y), analytic=True)
+tanh = elementwise(
+    np.tanh, "hyperbolic tangent", lambda g, y: g * (1 - y * y), fast_rules=(kernels.through_tanh,), analytic=True
+)
 asinh = elementwise(np.arcsinh, "inverse hyperbolic sine", lambda g, x: g / np.sqrt(x * x + 1), analytic=True)
 acosh = elementwise(
     np.arccosh, "inverse hyperbolic cosine", lambda g, x: g / np.sqrt(x * x - 1), domain=ABOVE_1, analytic=True
 )
 atanh = elementwise(np.arctanh, "inverse hyperbolic tangent", lambda g, x: g / (1 - x * x), domain=UNIT, analytic=True)
 
-sigmoid = elementwise(kernels.sigmoid, "1 / (1 + e to the -x)", lambda g, y: g * (y * (1 - y)))
+sigmoid = elementwise(
+    kernels.sigmoid,
+    "1 / (1 + e to the -x)",
+    lambda g, y: g * (y * (1 - y)),
+    fast_rules=(kernels.through_sigmoid,),
+)
 softplus = elementwise(
     lambda x, beta=1.0, threshold=20.0: np.where(beta * x > threshold, x, np.logaddexp(0.0, beta * x) / beta),
     "log(1 + e to the βx) / β, the line x itself above the threshold",

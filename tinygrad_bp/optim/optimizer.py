@@ -6,7 +6,6 @@ were. Read `sgd.py` next.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,20 +117,17 @@ class Optimizer:
         ready = []
         for group in self.param_groups:
             self.check(group)
-            params = []
+            params, arrays = [], []
             for p in group["params"]:
-                if p.grad is not None:
-                    array, g = p.array, p.grad.array
+                grad = p.grad
+                if grad is not None:
+                    array, g = p.array, grad.array
                     if g.shape != array.shape or g.dtype is not array.dtype or not array.flags.writeable:
                         self._refuse(p)
                     params.append(p)
-            ready.append((group, params))
-        by = f"{self._name}.step"
-        # A warning made an error must not stop halfway; overflow shows in the loss. A compiled update is few calls.
-        with nullcontext() if TRACES else np.errstate(all="ignore"):
-            for group, params in ready:
-                self.update(group, params)
-                stamp_all([p.array for p in params], by, "optimizer.step")
+                    arrays.append(array)
+            ready.append((group, params, arrays))
+        _write(self, ready) if TRACES else _write_quietly(self, ready)  # a compiled update is few calls
         return loss
 
     def _refuse(self, p: Any) -> None:
@@ -206,6 +202,18 @@ class Optimizer:
             parts.append("\n".join([f"Parameter Group {i}", *settings]))
         body = "\n\n".join(parts)
         return f"{self._name} (\n{body}\n)"
+
+
+def _write(optimizer: Optimizer, ready: list[tuple[dict[str, Any], list[Any], list[Any]]]) -> None:
+    """The second half of a step: everything has been checked."""
+    by = f"{optimizer.__class__.__name__}.step"
+    for group, params, arrays in ready:
+        optimizer.update(group, params)
+        stamp_all(arrays, by, "optimizer.step")
+
+
+# A warning made an error must not stop halfway; overflow shows in the loss. As a decorator errstate costs half.
+_write_quietly = np.errstate(all="ignore")(_write)
 
 
 def number(value: Any) -> Any:

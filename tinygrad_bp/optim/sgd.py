@@ -78,6 +78,7 @@ class SGD(Optimizer):
         lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
         if isinstance(lr, Tensor) and lr.array.size != 1:
             raise ArgumentError(f"SGD: lr as a Tensor must be a single number, not of shape {lr.array.shape}")
+        lr = number(lr)
         if not (lr >= 0 and momentum >= 0 and decay >= 0):
             told = f"lr {lr}, momentum {momentum} and weight_decay {decay}"
             raise ArgumentError(f"SGD: {told} must not be negative or NaN")
@@ -88,10 +89,14 @@ class SGD(Optimizer):
 
     def update(self, group: dict[str, Any], params: list[Any]) -> None:
         lr, plain = number(group["lr"]), not (group["momentum"] or group["weight_decay"])
-        step = -lr if group["maximize"] else lr
+        length = step = -lr if group["maximize"] else lr
+        dtype = None
         for p in params:
             array, g = p.array, p.grad.array
             if plain and array.size <= SMALL:
+                if array.dtype is not dtype and not TRACES:  # an array of no dimension is a cheaper factor than a float
+                    dtype = array.dtype
+                    step = np.array(length, dtype)
                 np.subtract(array, g * step, array)
                 continue
             scratch = self._scratch.get(array.dtype)

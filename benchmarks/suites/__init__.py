@@ -1,0 +1,17 @@
+"""One file for each suite; `SUITES` is their order. Read `train_step.py`, the first.
+
+A suite has `run(contenders, settings) -> Result`; one that is measured by `harness.measure` also has
+`subject(peer, which)`, which the contender's process calls to get the function to be timed.
+"""
+
+SUITES = (
+    "train_step",
+    "op_overhead",
+    "latency",
+    "backward_ratio",
+    "depth",
+    "digits",
+    "memory",
+    "import_time",
+    "gradcheck_quality",
+)

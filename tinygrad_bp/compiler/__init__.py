@@ -1,0 +1,13 @@
+"""The compiler: a step is run once with stand-ins for its arrays, and from then on as straight-line NumPy.
+
+Reading order: `program.py` (the language) → `tracer.py`, `spelling.py`, `trace.py`, `live.py` (how it is recorded) →
+`capture.py`, `tree.py`, `recording.py` (what a step can reach) → `passes/` → `buffers.py`, `source.py`, `link.py`
+(how it is written and run) → `entrance.py`, `plan.py`, `compiled.py` (when it may be run again).
+`export.py` writes what was recorded into a file of its own.
+"""
+
+from .compiled import Compiled, compile
+from .export import export_numpy
+from .passes import PASSES
+
+__all__ = ["PASSES", "Compiled", "compile", "export_numpy"]

@@ -1,0 +1,351 @@
+"""Where the values of a step live: in memory that is there, in one another's place, or in a buffer from the pool.
+
+You will know how long each value is needed (`Lives`), when a call may write over its own input, how a parameter's new
+content is computed straight into the parameter, and how freed buffers serve again. Read `loops.py` next: large
+arrays, a block at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import Block, Variable, is_value, open_ended, same, same_start, separate, slice_of
+from .loops import Loop, loop_at, shares_rows
+from .primitives import accepts, elementwise, independent, is_array
+from .program import CONSTANT, MEMORY, RESULT, Call, Value
+from .settle import COPY, Settled
+
+FOREVER = 1 << 60
+
+
+class Layout:
+    """The variables of a program: `place` says where each value lives, `steps` which call writes which variable."""
+
+    def __init__(self, settled: Settled, strides: dict[Value, np.ndarray] | None = None) -> None:
+        self.settled, self.arrays = settled, strides or {}
+        self.place: dict[Value, Variable] = {}
+        self.steps: list[tuple[Call, Variable | None] | Loop] = []
+        self.loop: Loop | None = None  # the one that is being laid out
+        self.free: list[Block] = []
+        self.blocks: list[Block] = []
+        self.views: dict[Any, Variable] = {}
+        self.parts: dict[Call, list[tuple[Variable, Value]]] = {}  # of a gather: what is still to be copied
+        self.target = {value: memory for memory, value in settled.writes.items()}
+        self.own = {settled.base(g) for g in settled.gradients}
+        self.fresh = {v for v in settled.outputs if not v.is_number}
+        self.gathered = self._gathered_directly()
+        self.death = self._deaths()
+        self.index: dict[Call | None, int] = {call: i for i, call in enumerate(settled.calls)}
+        self.ending: dict[int, list[Block]] = {}
+        self._run()
+
+    # ------------------------------------------------------------------------------------------ how long
+
+    def _gathered_directly(self) -> dict[Value, tuple[Call, int]]:
+        """Parts of flat buffers that can be computed where they will be gathered: part → (gather, offset)."""
+        found: dict[Value, tuple[Call, int]] = {}
+        for call in self.settled.calls:
+            offset = 0
+            for part in call.args if call.prim.kind == "gather" else ():
+                whole = self.whole(part)
+                made = self.settled.made.get(whole)
+                busy = whole in found or whole in self.target or whole in self.own or whole in self.fresh
+                if made is not None and not busy and accepts(made, np.empty(whole.shape, whole.dtype)):
+                    found[whole] = (call, offset)
+                offset += part.size
+        return found
+
+    def whole(self, part: Value) -> Value:
+        """The result that a value is the same entries of, in another shape."""
+        while (made := self.settled.made.get(part)) is not None and made.prim.name == "reshape":
+            part = made.args[0]
+        return part
+
+    def _deaths(self) -> dict[Value, int]:
+        """The last call that needs each value, or a value that looks into its memory."""
+        death = dict.fromkeys((*self.settled.gradients, *self.target, *self.fresh), FOREVER)
+        for i, call in reversed(list(enumerate(self.settled.calls))):
+            until = max((death.get(out, i) for out in call.outs), default=i)
+            for value in call.inputs():
+                last = i if independent(call) or not is_array(value) else until
+                if call.prim.kind == "gather" and self.gathered.get(self.whole(value), (None,))[0] is call:
+                    last = until
+                death[value] = max(death.get(value, i), last)
+        for part, (call, _) in self.gathered.items():
+            death[call.out] = max(death.get(call.out, 0), death[part])
+        return death
+
+    def dead_after(self, value: Value, i: int) -> bool:
+        return self.death.get(value, -1) <= i
+
+    # --------------------------------------------------------------------------------------------- where
+
+    def _run(self) -> None:
+        i, calls = 0, self.settled.calls
+        while i < len(calls):
+            loop = loop_at(calls, i, self._fits)
+            if loop is None:
+                self._step(i, calls[i])
+                self._release(i)
+            else:
+                self._lay_out(loop)
+            i = loop.stop if loop else i + 1
+        for memory, value in self.settled.writes.items():
+            if self.place[value].block is not self.at(memory).block:
+                made = self.settled.made[value]
+                copy = Call(COPY, (value,), {}, [Value(RESULT, memory.shape, memory.dtype)], made.scope, "update")
+                self.place[copy.out] = self.at(memory)
+                self.steps.append((copy, self.at(memory)))
+
+    def _release(self, i: int) -> None:
+        """After call number i: what was needed up to here is free."""
+        for block in self.ending.pop(i, ()):
+            if block.kind == "buffer" and self.dead_after(block.owner, i) and block not in self.free:
+                self.free.append(block)
+
+    def _fits(self, value: Value, shape: tuple[int, ...]) -> bool:
+        """Whether a value can be read or written a block of rows at a time."""
+        if self.settled.made.get(value) is not None and value not in self.place:
+            return value not in self.fresh  # still to be made: in C order, unless by its caller
+        like = self.at(value).like
+        return shares_rows(value.shape, shape) or (value.shape == shape and (like is None or like.flags.c_contiguous))
+
+    def _lay_out(self, loop: Loop) -> None:
+        """A loop: nothing that one round frees may be taken by the next one for something else."""
+        self.loop = loop
+        calls = self.settled.calls[loop.start : loop.stop]
+        for value in {v for call in calls for v in call.inputs() if is_array(v) and v in self.place}:
+            loop.reading.setdefault(self.place[value].block, set()).add(self.place[value].same)
+        for i, call in enumerate(calls, loop.start):
+            home = self._home(i, call)
+            assert home is not None
+            loop.steps.append((call, home))
+            loop.small += [b for b in self.ending.get(i, ()) if b.kind == "small" and self.dead_after(b.owner, i)]
+        self.loop = None
+        self.steps.append(loop)
+        for block in {home.block for _, home in loop.steps if home.block.kind == "small"}:
+            block.kind = "buffer"
+            self.free.append(block)
+        for i in range(loop.start, loop.stop):
+            self._release(i)
+
+    def _passing(self, out: Value) -> bool:
+        """Whether a value is made and used up within the loop that is being laid out, and so needs only a block."""
+        kept = out in self.target or out in self.own or out in self.gathered
+        return self.loop is not None and not kept and self.death.get(out, -1) < self.loop.stop
+
+    def at(self, value: Value) -> Variable:
+        """The variable of a value; memory, constants and arguments get theirs when they are first needed."""
+        if value not in self.place:
+            array: Any = value.array if value.kind == CONSTANT else None
+            if value.kind == MEMORY:
+                array = self.arrays.get(value)
+                array = np.empty(value.shape, value.dtype) if array is None else array
+            self.place[value] = Variable(Block(value.kind, value), array, value)
+        return self.place[value]
+
+    def _step(self, i: int, call: Call) -> None:
+        for value in call.inputs():
+            if not value.is_number:
+                self.at(value)
+        if call.prim.kind == "view":
+            self._view(i, call)
+        elif call.prim.kind == "gather":
+            self._gather(i, call)
+        elif all(out.is_number for out in call.outs):
+            self.steps.append((call, None))
+        else:
+            self.steps.append((call, self._home(i, call)))
+
+    def _home(self, i: int, call: Call) -> Variable | None:
+        """Where a call puts its result: None if it makes a new array (or several) instead."""
+        out = call.outs[0]
+        if len(call.outs) > 1 or out in self.fresh:
+            self._new(call)
+            return None
+        home = self._in_gathered(call, out) or self._in_memory(i, call, out) or self._in_place(i, call, out)
+        if home is None:
+            like = self.laid_out(call)
+            if not accepts(call, like) and out not in self.own:
+                self._new(call)
+                return None
+            home = self._buffer(i, out, like)
+        elif home.block.kind != MEMORY and out not in home.values:
+            home = self._continued(home, call)
+        self._hold(i, home, out)
+        return home
+
+    def _continued(self, home: Variable, call: Call) -> Variable:
+        """The variable for a result written over another; what backward writes over forward has a name of its own."""
+        before = self.settled.made.get(home.values[-1]) if home.values else None
+        if before is None or before.phase == call.phase:
+            home.values.append(call.out)
+            return home
+        alias = Variable(home.block, home.like, call.out)
+        alias.base, alias.call, alias.same = home, (same, ((), {})), home.same
+        return alias
+
+    def _hold(self, i: int, home: Variable, value: Value) -> None:
+        self.place[value] = home
+        if value not in self.gathered:
+            home.block.owner = value
+        if (end := max(self.death.get(value, i), i)) < FOREVER:
+            self.ending.setdefault(end, []).append(home.block)
+
+    def _new(self, call: Call) -> None:
+        for out in call.outs:
+            if not out.is_number:
+                self.place[out] = Variable(Block("fresh", out), None, out)
+
+    def _in_gathered(self, call: Call, out: Value) -> Variable | None:
+        """The part of a flat buffer that the result will be."""
+        if out not in self.gathered:
+            return None
+        gather, offset = self.gathered[out]
+        return self.part(self._flat(gather), out, offset)
+
+    def _in_memory(self, i: int, call: Call, out: Value) -> Variable | None:
+        """The memory that the result will be written to, if nobody needs the old content any more."""
+        memory = self.target.get(out)
+        if memory is None:
+            return None
+        home = self.at(memory)
+        assert home.like is not None
+        return home if accepts(call, home.like) and self.may_overwrite(i, call, home) else None
+
+    def _in_place(self, i: int, call: Call, out: Value) -> Variable | None:
+        """An input that ends here and that the result may be written over."""
+        if out in self.target or not (elementwise(call) or call.prim.kind == "assign"):
+            return None
+        bases = call.args[:1] if call.prim.kind == "assign" else call.args
+        fitting = [v for v in bases if is_array(v) and (v.shape, v.dtype) == (out.shape, out.dtype)]
+        homes = [self.place[v] for v in fitting if self._writable(self.place[v].block, i, out)]
+        homes = [h for h in homes if h.like is not None and separate(h.like) and self.may_overwrite(i, call, h)]
+        if not homes:
+            return None
+        order = self.laid_out(call).strides if elementwise(call) or out in self.own else None
+        homes = [h for h in homes if order is None or h.like is None or h.like.strides == order]
+        return max(homes, key=self._newness, default=None)
+
+    def _newness(self, home: Variable) -> tuple[bool, int]:
+        """Which of several inputs a result is written over: the newest, and rather no copy."""
+        made = self.settled.made.get(home.block.owner)
+        return made is not None and made.prim is not COPY, self.index.get(made, -1)
+
+    def _writable(self, block: Block, i: int, out: Value) -> bool:
+        """Whether `out` may live in a block for as long as it is needed."""
+        if self._passing(out) or block.kind == "small":
+            return self._passing(out) and block.kind == "small"
+        if block.kind in ("buffer", "kept"):
+            return out not in self.own or block.kind == "kept"
+        if block.kind != "memory":
+            return False
+        written = next((v for m, v in self.settled.writes.items() if self.at(m).block is block), None)
+        return written is not None and self.death.get(out, i) <= self.index[self.settled.made[written]]
+
+    def may_overwrite(self, i: int, call: Call, home: Variable) -> bool:
+        """Whether call number i may write to `home`: what is there is dead, or dies here and is read in its place."""
+        if not self.dead_after(home.block.owner, i):
+            return False
+        if self.loop is not None and not self.loop.reading.get(home.block, {home.same}) <= {home.same}:
+            return False
+        read = [self.place[v].same for v in call.inputs() if is_array(v) and self.place[v].block is home.block]
+        if call.prim.kind == "assign":
+            return not read or (is_array(call.args[0]) and self.place[call.args[0]].same is home.same)
+        return all(v is home.same for v in read) and (not read or elementwise(call))
+
+    # --------------------------------------------------------------------------------- views and gathers
+
+    def _view(self, i: int, call: Call) -> None:
+        out, base = call.out, self.place[call.args[0]]
+        plain = not any(is_value(a) for a in (*call.args[1:], *call.kwargs.values()))
+        home = self.view(base, call.prim.name, call.prim.function, call.args[1:], call.kwargs) if plain else None
+        if home is None:  # a scalar, a copy, or a view of what is new each time
+            block = base.block if base.block.kind in ("fresh", "argument") else Block("fresh", out)
+            home = Variable(block, None, out)
+            self.steps.append((call, home))
+        elif out not in home.values:
+            home.values.append(out)
+        self.place[out] = home
+
+    def view(
+        self, base: Variable, name: str, function: Any, args: tuple[Any, ...], kwargs: Any = None
+    ) -> Variable | None:
+        """The variable for a view of an array that is there before the run, each only once."""
+        if base.like is None:
+            return None
+        if name == "getitem":
+            args = (open_ended(args[0]),)
+        key = (base, function, repr(args), repr(kwargs))
+        if key not in self.views:
+            like = function(base.like, *args, **(kwargs or {}))
+            if not isinstance(like, np.ndarray) or (like.size and not np.may_share_memory(like, base.like)):
+                return None
+            if like.strides == base.like.strides and like.shape == base.like.shape and same_start(like, base.like):
+                return base
+            self.views[key] = made = Variable(base.block, like, None)
+            made.base, made.call = base, (function, (args, kwargs or {}))
+        return self.views[key]
+
+    def _flat(self, gather: Call) -> Variable:
+        """The buffer of a gather; it is there from its first part on."""
+        if gather.out not in self.place:
+            out = gather.out
+            block = Block("kept", out, out.size * out.dtype.itemsize)
+            self.blocks.append(block)
+            self.place[out] = block.first = Variable(block, np.empty(out.shape, out.dtype), out)
+        return self.place[gather.out]
+
+    def part(self, flat: Variable, value: Value, offset: int) -> Variable:
+        """A part of a flat buffer in the shape of a value."""
+        assert flat.like is not None
+        like = flat.like[offset : offset + value.size].reshape(value.shape)
+        home = Variable(flat.block, like, value)
+        home.base, home.call = flat, (slice_of, ((offset, value.size, value.shape), {}))
+        return home
+
+    def _gather(self, i: int, call: Call) -> None:
+        flat, offset, rest = self._flat(call), 0, []
+        for part in call.args:
+            if self.gathered.get(self.whole(part)) != (call, offset):
+                rest.append((self.part(flat, part, offset), part))
+            offset += part.size
+        self.parts[call] = rest
+        if rest:
+            self.steps.append((call, flat))
+
+    # --------------------------------------------------------------------------------------- the buffers
+
+    def laid_out(self, call: Call) -> np.ndarray:
+        """An array with the strides that NumPy would give the result of a call."""
+        out = call.out
+        arrays = [self.place[v].like for v in call.args if is_array(v) and v.shape] if elementwise(call) else []
+        known = [a for a in arrays if a is not None]
+        if self._passing(out) and self.loop is not None:
+            return np.empty((self.loop.rows, *out.shape[1:]), out.dtype)
+        if out in self.own or len(known) < len(arrays) or all(a.flags.c_contiguous for a in known):
+            return np.empty(out.shape, out.dtype)
+        flags: Any = ["zerosize_ok", "refs_ok"]
+        ways: Any = [["readonly"]] * len(known) + [["writeonly", "allocate"]]
+        with np.nditer([*known, None], flags, ways, order="K", casting="unsafe") as iterator:
+            made = iterator.operands[-1]
+        return np.empty_like(made, dtype=out.dtype) if made.shape == out.shape else np.empty(out.shape, out.dtype)
+
+    def _buffer(self, i: int, out: Value, like: np.ndarray) -> Variable:
+        """A buffer from the pool: of those that are free the smallest that is large enough, or the largest, grown."""
+        nbytes, small = like.nbytes, self._passing(out)
+        block = None
+        pool = self.loop.small if small and self.loop and self.loop.small else self.free
+        if out not in self.own and pool:
+            enough = [b for b in reversed(pool) if b.nbytes >= nbytes]
+            block = min(enough, key=lambda b: b.nbytes) if enough else max(pool, key=lambda b: b.nbytes)
+            pool.remove(block)
+        home = Variable(block or Block("kept" if out in self.own else "buffer", out), like, out)
+        home.block.kind = "small" if small else home.block.kind
+        if block is None:
+            self.blocks.append(home.block)
+        if block is None or nbytes > home.block.nbytes:
+            home.block.nbytes, home.block.first = nbytes, home
+        return home

@@ -1,0 +1,307 @@
+"""The look before each run, written as a function for one plan: is all as it was when the program was recorded?
+
+You will see what a compiled step depends on: print `plan.enter_text`. Read `plan.py` for the plan itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from operator import attrgetter, gt, is_, sub
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import Tensor, wrap
+from ..duck import CHANGES
+from ..memory import CLOCK, REWRITTEN, check_alias
+from ..mode import MODE
+from .capture import PLAIN, Attributes, Entry, Place
+from .results import Output, View
+from .tree import Kind, Leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .plan import Plan
+
+MISS = object()  # the answer of a plan that is not made for a call
+INLINE = 12  # tensors up to which each is looked at in a line of its own
+
+
+class Writer:
+    """Lines of the function, and the things that its names stand for."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.names: dict[str, Any] = {}
+        self._known: dict[tuple[int, str], str] = {}
+
+    def name(self, thing: Any, stem: str) -> str:
+        """The name of a thing; one thing has one name."""
+        key = (id(thing), stem)
+        if key not in self._known:
+            self._known[key] = f"{stem}{len(self.names)}"
+            self.names[self._known[key]] = thing
+        return self._known[key]
+
+    def add(self, line: str, depth: int = 1) -> None:
+        self.lines.append("    " * depth + line)
+
+    def unless(self, condition: str) -> None:
+        line = f"    if not ({condition}): return MISS"
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+def entrance(plan: Plan) -> Callable[..., Any]:
+    """enter(args, kwargs) → what the step returns, or MISS."""
+    w = Writer()
+    w.names.update(
+        MISS=MISS, MODE=MODE, CHANGES=CHANGES, CLOCK=CLOCK, REWRITTEN=REWRITTEN, check_alias=check_alias, Tensor=Tensor,
+        ndarray=np.ndarray, plan=plan, seen=plan.seen, recheck=plan.recheck, run=plan.linked.run, wrap=wrap,
+        asarray=np.asarray, failed=plan.failed, acquire=plan.lock.acquire, release=plan.lock.release,
+        shared=plan.shared, owners=plan.owners, leave=plan.leave, Leaves=Leaves, SPEC=plan.leaves.spec,
+        ORDERS=plan.leaves.orders,
+    )  # fmt: skip
+    w.add("def enter(args, kwargs):", 0)
+    w.add("try:")
+    start = len(w.lines)
+    arrays = arguments(w, plan)
+    w.unless(f"MODE.grad is {plan.mode}")
+    w.unless("CHANGES[0] == seen[0] or recheck()")
+    facts(w, plan)
+    memory(w, plan)
+    settings = numbers(w, plan)
+    held(w, plan)
+    w.lines[start:] = ["    " + line for line in w.lines[start:]]
+    w.add("except (KeyError, IndexError, ValueError, AttributeError):")  # what is looked at is not there any more
+    w.add("return MISS", 2)
+    w.add("acquire()")  # the buffers are one thread's at a time
+    w.add("try:")
+    w.add(f"values = run({', '.join([*arrays, *settings])})", 2)
+    w.add("except BaseException as error:")
+    w.add("failed(error)", 2)
+    w.add("raise", 2)
+    w.add("finally:")
+    w.add("release()", 2)
+    aftermath(w, plan)
+    if plan.backward is not None:
+        inputs = given(plan)
+        w.add(f"live = to_graph(values, {len(plan.program.outputs) - plan.handed}, {inputs})")
+        w.names["to_graph"] = plan.backward.apply
+    w.add(f"return {returned(w, plan, plan.run.out)}")
+    text = "\n".join(w.lines) + "\n"
+    plan.enter_text = text
+    exec(compile(text, "<the look before a compiled step>", "exec"), w.names)
+    found: Callable[..., Any] = w.names["enter"]
+    return found
+
+
+def arguments(w: Writer, plan: Plan) -> list[str]:
+    """The arrays of the arguments, if their tree, shapes and dtypes are those of the program."""
+    args, kwargs = plan.leaves.spec
+    if kwargs or not all(isinstance(leaf, Kind) for leaf in args):
+        w.add("leaves = Leaves(args, kwargs)")
+        w.unless("leaves.spec == SPEC and leaves.orders == ORDERS")
+        captured = plan.run.reach.tensors
+        pattern = [id(x) if id(x) in captured else 0 for x in plan.leaves.arrays]
+        known = w.name(frozenset(captured), "captured")
+        w.unless(f"[id(x) if id(x) in {known} else 0 for x in leaves.arrays] == {pattern}")
+        w.add("arrays = [x.array if isinstance(x, Tensor) else x for x in leaves.arrays]")
+        names = [f"arrays[{i}]" for i in range(len(plan.leaves.arrays))]
+        for name in names:
+            w.add(f"shared({name})")
+        return names
+    w.unless(f"len(args) == {len(args)} and not kwargs")
+    names = []
+    identities(w, plan, args)
+    for i, leaf in enumerate(args):
+        tensor, shape, dtype, needs, grad = leaf.facts
+        x = f"x{i}"
+        w.add(f"{x} = args[{i}]")
+        if tensor:
+            nodes = f"{x}.node is {'not ' * needs}None and {x}.grad is {'not ' * grad}None"
+            w.unless(f"isinstance({x}, Tensor) and {nodes}")
+            w.add(f"if REWRITTEN: check_alias({x}.array, {x}.node, 'a compiled step')")
+            w.add(f"{x} = {x}.array")
+        d = w.name(dtype, "dtype")
+        w.unless(f"{x}.__class__ is ndarray and {x}.shape == {shape} and ({x}.dtype is {d} or {x}.dtype == {d})")
+        w.add(f"if {x}.base is not None or id({x}) in owners: shared({x})")
+        names.append(x)
+    return names
+
+
+def identities(w: Writer, plan: Plan, args: tuple[Kind, ...]) -> None:
+    """Which arguments are one object, and which are tensors that the step reaches by itself too."""
+    for i, leaf in enumerate(args):
+        for k in range(i):
+            if leaf.first in (k, i):
+                w.unless(f"args[{i}] {'is' if leaf.first == k else 'is not'} args[{k}]")
+    captured = plan.run.reach.tensors
+    known = w.name(frozenset(captured), "captured")
+    for i, given in enumerate(plan.run.leaves.arrays):
+        w.unless(f"args[{i}] is {w.name(given, 't')}" if id(given) in captured else f"id(args[{i}]) not in {known}")
+
+
+def held(w: Writer, plan: Plan) -> None:
+    """Nobody has kept a gradient of the run before: its memory is about to be overwritten."""
+    if not plan.gradients:
+        return
+    w.names.update(references=sys.getrefcount, let_go=plan.let_go, counts=plan.counts, grad_of=attrgetter("grad"))
+    n = len(plan.gradients)
+    if n <= INLINE:
+        tests = []
+        for i in range(n):
+            g, t = w.name(plan.gradients[i], "g"), w.name(plan.leaves_of[i], "t")
+            a = w.name(plan.gradient_arrays[i], "a")
+            tests.append(f"references({g}) - ({t}.grad is {g}) > counts[{i}] or references({a}) > counts[{n + i}]")
+        test = " or ".join(tests)
+    else:
+        w.names.update(gt=gt, sub=sub, is_=is_, islice=islice)
+        g, t = w.name(plan.gradients, "gradients"), w.name(plan.leaves_of, "leaves")
+        a = w.name(plan.gradient_arrays, "arrays")
+        theirs = f"map(sub, map(references, {g}), map(is_, map(grad_of, {t}), {g}))"
+        test = f"any(map(gt, {theirs}, counts)) or any(map(gt, map(references, {a}), islice(counts, {n}, None)))"
+    w.add(f"if ({test}) and let_go():")
+    w.add("return plan.enter(args, kwargs)", 2)
+
+
+def reading(w: Writer, place: Place) -> str:
+    """How the value at a place is read."""
+    if isinstance(place.container, Attributes):
+        return f"{w.name(place.container.owner, 'o')}.{place.key}"
+    if isinstance(place.container, Entry):
+        return f"{w.name(place.container.array, 'a')}.item()"
+    container = w.name(place.container, "c")
+    return f"{container}.cell_contents" if place.key is None else f"{container}[{w.name(place.key, 'key')}]"
+
+
+def facts(w: Writer, plan: Plan) -> None:
+    """Plain values by equality, everything else by identity."""
+    for place, value in plan.run.reach.facts:
+        read, known = reading(w, place), w.name(value, "fact")
+        if isinstance(value, PLAIN) and value is not None and not isinstance(value, bool | type):
+            w.add(f"now = {read}")
+            w.unless(f"now is {known} or (now.__class__ is {known}.__class__ and repr(now) == repr({known}))")
+        else:
+            w.unless(f"{read} is {known}")
+    for container, n, _ in plan.run.reach.lengths:
+        w.unless(f"len({w.name(container, 'c')}) == {n}")
+    for container, row, _ in plan.run.reach.rows:
+        if row:
+            w.names.update(is_=is_)
+            values = f"{w.name(container, 'c')}{'.values()' * isinstance(container, dict)}"
+            w.unless(f"all(map(is_, {values}, {w.name(row, 'row')}))")
+    for container, keys, _ in plan.run.reach.orders:
+        if len(keys) > 1:
+            w.unless(f"list({w.name(container, 'c')}) == {w.name(keys, 'keys')}")
+    for container, content, _ in plan.run.reach.sets:
+        w.unless(f"{w.name(container, 'c')} == {w.name(content, 'set')}")
+    for array, before, _ in plan.run.reach.frozen:
+        w.unless(f"{w.name(array, 'a')}.tobytes() == {w.name(before.tobytes(), 'content')}")
+
+
+def memory(w: Writer, plan: Plan) -> None:
+    """Each tensor still has its array, and, where the program depends on it, its gradient."""
+    tensors = [(h, plan.arrays[v]) for v, h in plan.used if isinstance(h, Tensor)]
+    for value, holder in plan.used:
+        if isinstance(holder, Place):
+            w.unless(f"{reading(w, holder)} is {w.name(plan.arrays[value], 'a')}")
+    if len(tensors) <= INLINE:
+        for tensor, array in tensors:
+            w.unless(f"{w.name(tensor, 't')}.array is {w.name(array, 'a')}")
+    else:
+        owners, arrays = w.name([t for t, _ in tensors], "tensors"), w.name([a for _, a in tensors], "arrays")
+        w.names.update(array_of=attrgetter("array"), is_=is_)
+        w.unless(f"all(map(is_, map(array_of, {owners}), {arrays}))")
+    for tensor, grad in plan.patterns:
+        w.unless(f"{w.name(tensor, 't')}.grad is {w.name(grad, 'g')}")
+
+
+def numbers(w: Writer, plan: Plan) -> list[str]:
+    """The settings, if they are numbers that meet the conditions under which the program was recorded."""
+    places = plan.run.trace.places
+    needed = set(plan.program.settings)
+    conditions = {value: [] for value in places}  # type: dict[Any, list[str]]
+    for compare, value, number, outcome in plan.run.trace.conditions:
+        known = w.name(number, "n")
+        if compare is None:
+            conditions[value].append(f"%s == {known}")
+        else:
+            conditions[value].append(f"{w.name(compare, 'is_')}(%s, {known}) is {outcome}")
+    names: dict[Any, str] = {}
+    for value, place in places.items():
+        tests = list(dict.fromkeys(conditions[value]))
+        if value in needed or tests:
+            name = names[value] = f"s{len(names)}"
+            w.add(f"{name} = {reading(w, place)}")
+            if place.get().__class__ not in (int, float):
+                w.add(f"{name} = float({name})")
+            w.add(f"if {name} is not {w.name(place.get(), 'n')}:")  # unless it is the very number of before
+            number = f"{name}.__class__ is not bool and isinstance({name}, (int, float))"
+            w.add(f"    if not ({' and '.join([number, *(test % name for test in tests)])}): return MISS")
+    return [names.get(value, "None") for value in plan.program.settings]
+
+
+def given(plan: Plan) -> str:
+    """The expression for the list of the arguments' tensors."""
+    args, kwargs = plan.leaves.spec
+    if kwargs or not all(isinstance(leaf, Kind) for leaf in args):
+        return "leaves.arrays"
+    return "args"
+
+
+def returned(w: Writer, plan: Plan, tree: Any) -> str:
+    """The expression for what the step returns: a tree of tensors, arrays, numbers, and what it always returns."""
+    if isinstance(tree, Output):
+        if tree.kind == "number":
+            return f"values[{len(plan.program.outputs) + tree.index}]"
+        if tree.kind == "argument":
+            return f"{given(plan)}[{tree.index}]"
+        if tree.kind == "gradient":
+            return w.name(plan.gradients[tree.index], "g")
+        if tree.kind == "live":
+            return f"live[{plan.backward.places.index(tree.index)}]"  # type: ignore[union-attr]
+        if tree.kind == "array":
+            return f"asarray(values[{tree.index}])"
+        node = f", {w.name(plan.node(tree), 'node')}" if tree.freed else ""
+        return f"wrap(values[{tree.index}]{node})"
+    if isinstance(tree, View):
+        if tree.index is not None:
+            array = f"{w.name(tree, 'view')}.of(values[{tree.index}])"
+        elif tree.home in plan.arrays:
+            array = w.name(tree.of(plan.arrays[tree.home]), "a")
+        else:
+            i = plan.recorded.arguments.index(tree.home)
+            array = f"{w.name(tree, 'view')}.of({given(plan)}[{i}]{'.array' * plan.is_tensor(i)})"
+        node = f", {w.name(plan.node(tree), 'node')}" if tree.freed else ""
+        return f"wrap({array}{node})" if tree.tensor else array
+    parts = tree.items() if type(tree) is dict else enumerate(tree) if isinstance(tree, tuple | list) else None
+    if parts is None:
+        return w.name(tree, "fixed")
+    inner = [(key, returned(w, plan, part)) for key, part in parts]
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{w.name(key, 'key')}: {part}" for key, part in inner) + "}"
+    row = "".join(f"{part}, " for _, part in inner)
+    if isinstance(tree, list):
+        return f"[{row}]"
+    if hasattr(tree, "_fields"):
+        return f"{w.name(type(tree), 'kind')}({row})"
+    return f"({row})" if type(tree) is tuple else f"{w.name(type(tree), 'kind')}(({row}))"
+
+
+def aftermath(w: Writer, plan: Plan) -> None:
+    """Marks for the engine, the gradients in their places, the optimiser's numbers."""
+    if plan.stamps:
+        w.add("CLOCK[0] = now = CLOCK[0] + 1")
+        for stamp in plan.stamps:
+            w.add(f"{w.name(stamp, 'mark')}.time = now")
+    pairs = [(t, None if i is None else plan.gradients[i]) for t, i in plan.run.grads]
+    if len(pairs) <= INLINE:
+        for tensor, grad in pairs:
+            w.add(f"{w.name(tensor, 't')}.grad = {w.name(grad, 'g')}")
+    else:
+        w.add(f"for t, g in {w.name(pairs, 'pairs')}: t.grad = g")
+    if plan.run.births or plan.run.numbers:
+        w.add("leave(values)")

@@ -1,0 +1,97 @@
+"""Live: a Python number that is read anew at each run: a learning rate, an optimiser's count, `loss.item()`.
+
+Arithmetic on it goes into the program. A comparison is answered at once and remembered as a condition of the program,
+if the number is known before a run (a setting); where only the run computes it, a branch on it cannot be compiled.
+Read `capture.py` next: where settings and memory are found.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+from ..core import Tensor
+from . import spelling
+
+if TYPE_CHECKING:
+    from .program import Value
+    from .trace import Trace
+
+
+class Live:
+    """A number's stand-in. `settings` are the numbers it is computed from, None if the run itself computes it."""
+
+    __slots__ = ("actual", "settings", "trace", "value")
+    known_number = True
+
+    def __init__(self, trace: Trace, value: Value, actual: Any, settings: frozenset[Any] | None) -> None:
+        self.trace, self.value, self.actual, self.settings = trace, value, actual, settings
+
+    def __repr__(self) -> str:
+        return repr(self.pinned())
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(x, Tensor) for x in inputs):
+            return NotImplemented
+        return spelling.ufunc(self.trace, ufunc, method, inputs, kwargs)
+
+    def pinned(self, *args: Any) -> Any:
+        """The number itself; the program then holds for this number only."""
+        return self.trace.pin(self)
+
+    def __bool__(self) -> bool:
+        return bool(self.trace.condition(operator.ne, self, 0))
+
+    def __float__(self) -> float:
+        return float(self.pinned())
+
+    def __int__(self) -> int:
+        return int(self.pinned())
+
+    def __index__(self) -> int:
+        return operator.index(self.pinned())
+
+    def __hash__(self) -> int:
+        return hash(self.pinned())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.pinned(), spec)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __round__(self, digits: Any = None) -> Any:
+        return round(self.pinned(), digits)
+
+
+def is_number(x: Any) -> bool:
+    return isinstance(x, Live | int | float)
+
+
+def _binary(function: Any, reflected: bool) -> Any:
+    def method(self: Live, other: Any) -> Any:
+        if not is_number(other):
+            return NotImplemented
+        return self.trace.number(function, (other, self) if reflected else (self, other))
+
+    return method
+
+
+def _unary(function: Any) -> Any:
+    return lambda self: self.trace.number(function, (self,))
+
+
+def _comparing(function: Any) -> Any:
+    def method(self: Live, other: Any) -> Any:
+        return self.trace.condition(function, self, other) if is_number(other) else NotImplemented
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+    setattr(Live, f"__{_name}__", _binary(getattr(operator, _name), False))
+    setattr(Live, f"__r{_name}__", _binary(getattr(operator, _name), True))
+for _name in ("neg", "pos", "abs"):
+    setattr(Live, f"__{_name}__", _unary(getattr(operator, _name)))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Live, f"__{_name}__", _comparing(getattr(operator, _name)))

@@ -1,0 +1,231 @@
+"""A plan: one program, linked to its arrays, and the conditions under which it may run.
+
+Before each run a plan looks whether everything that the program was made for is still so: shapes and dtypes of the
+arguments, the Python values that were read, the arrays of the parameters, grad mode. That look, too, is a function
+written for this plan (`entrance.py`), since a tiny net's whole step takes ten microseconds. Read `compiled.py` next.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from _thread import allocate_lock as Lock
+from functools import partial
+from operator import attrgetter, is_, sub
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import Node, Tensor, wrap
+from ..dtypes import get_default_dtype
+from ..duck import CHANGES
+from ..errors import CompileError
+from ..memory import STAMPS, buffer_of, stamp_all
+from ..mode import MODE
+from .capture import holds
+from .differentiable import Backward, cut
+from .entrance import MISS, entrance
+from .ownership import FLAT, forget, in_flat, one_piece
+from .passes import optimise
+from .program import MEMORY, Value
+from .recording import Run
+from .results import Output, View
+from .source import write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+PLANS: weakref.WeakSet[Plan] = weakref.WeakSet()
+
+
+class CompiledOp:
+    """What made a tensor that a compiled step returned; its graph was used up inside the step."""
+
+    name = "compiled_step"
+    rules = pure = ()
+
+
+class Plan:
+    """A program that runs; `enter(args, kwargs)` runs it, or returns MISS if it is not made for this call."""
+
+    enter_text: str
+
+    def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
+        self.run, self.patterns, self.leaves = run, patterns, run.leaves
+        self.recorded, second, handed = cut(run) if run.live else (run.program, None, [])
+        self.arrays = {value: held(holder) for value, holder in run.memory}
+        self.program = optimise(self.recorded, tuple(without) + (("flat",) if second else ()))
+        if self._torn_apart():
+            self.program = optimise(self.recorded, tuple(without))
+        used = {value for call in self.program.calls for value in call.inputs()} | set(self.program.results())
+        self.program.settings = [value for value in self.program.settings if value in used]
+        self.mode, self.lock = MODE.grad, Lock()
+        self.program_memory = self._laid_out()
+        self.source = write(self.program, self.program_memory)
+        self.handed = len(handed)
+        self.backward = Backward(run, second, without, self.arrays) if second else None
+        self.used = self._used()
+        self.marks = [(t, marks(t)) for t, _ in run.reach.tensors.values()]
+        self.default = get_default_dtype()
+        self.seen = [CHANGES[0]]
+        self.renew()
+        PLANS.add(self)
+        for plan in PLANS:
+            plan.count()
+
+    def renew(self) -> None:
+        """Link the program, with buffers of its own for everything that does not outlive the step."""
+        self.linked = self.source.link(self.program_memory)
+        self.gradients = [wrap(g) for g in self.linked.gradients]
+        self.gradient_arrays = [g.array for g in self.gradients]
+        self.leaves_of = [t for t, i in self.run.grads if i is not None]
+        self.stamps = self._stamps()
+        self.owners = {id(buffer_of(array)) for array in self._written()}
+        self.counts: list[int] = []
+        self.enter = entrance(self)
+        self.count()
+
+    # ------------------------------------------------------------ gradients that somebody kept
+    def references(self) -> list[int]:
+        """How many hold each gradient, and its array, apart from the leaf whose gradient it is."""
+        there = map(is_, map(attrgetter("grad"), self.leaves_of), self.gradients)
+        tensors = map(sub, map(sys.getrefcount, self.gradients), there)  # by map: a loop's variable would be one more
+        return [*tensors, *map(sys.getrefcount, self.gradient_arrays)]
+
+    def count(self) -> None:
+        """Take those who hold the gradients now as known: this plan, and recordings that read them."""
+        self.counts[:] = self.references()
+
+    def let_go(self) -> bool:
+        """Whether somebody kept a gradient; then the next run gets new buffers, and theirs stays as it is."""
+        if any(now > known for now, known in zip(self.references(), self.counts, strict=True)):
+            self.renew()
+            return True
+        return False
+
+    # ------------------------------------------------------------ memory
+    def _torn_apart(self) -> bool:
+        """Whether memory that already lies in one piece for another plan would be moved; it is told to stay."""
+        stay = [
+            member
+            for members in self.program.flat.values()
+            for member in members
+            if in_flat(self.arrays[member]) and one_piece([self.arrays[m] for m in members]) is None
+        ]
+        for member in stay:
+            member.movable = False
+        return bool(stay)
+
+    def _laid_out(self) -> dict[Value, np.ndarray]:
+        """The arrays of the program's memory; what it wants in one piece is moved there, tensors and all."""
+        arrays = dict(self.arrays)
+        for whole, members in self.program.flat.items():
+            flat = one_piece([self.arrays[m] for m in members])
+            if flat is None:
+                flat = np.empty(whole.shape, whole.dtype)
+                FLAT[id(flat)] = weakref.ref(flat, partial(forget, id(flat)))
+                self._move(members, flat)
+            arrays[whole] = flat
+        return arrays
+
+    def _move(self, members: list[Value], flat: np.ndarray) -> None:
+        start = 0
+        for member in members:
+            part = flat[start : start + member.size].reshape(member.shape)
+            part[...] = self.arrays[member]
+            start += member.size
+            self.arrays[member] = part
+            for value, holder in (*self.run.memory, *self.run.aliases):
+                if value is member:
+                    holder.array = part
+
+    def _used(self) -> list[tuple[Value, Any]]:
+        """The memories that the program reads or writes, as tensors know them."""
+        used = set(self.program.memories()) | set(self.backward.program.memories() if self.backward else ())
+        for whole, members in self.program.flat.items():
+            used.update(members if whole in used else ())
+        return [(value, holder) for value, holder in (*self.run.memory, *self.run.aliases) if value in used]
+
+    def _written(self) -> list[np.ndarray]:
+        memory = [self.program_memory[value] for value in self.program.writes if value.kind == MEMORY]
+        return [*memory, *self.linked.gradients]
+
+    def _stamps(self) -> list[Any]:
+        """The marks by which the engine sees that memory was overwritten; made once, moved at each run."""
+        owners = {id(o): o for o in map(buffer_of, self._written())}
+        if owners:
+            stamp_all(list(owners.values()), "a compiled step", "tg.compile")
+        return [STAMPS[key] for key in owners]
+
+    # ------------------------------------------------------------ the look before a run
+    def recheck(self) -> bool:
+        """After a module or optimiser was changed: whether nothing that matters was."""
+        reach = self.run.reach
+        if not all(holds(place, value) for place, value in reach.kept):
+            return False
+        if any(len(container) != n for container, n, _ in reach.sizes) or self.default is not get_default_dtype():
+            return False
+        if any(marks(tensor) != known for tensor, known in self.marks):
+            return False
+        self.seen[0] = CHANGES[0]
+        return True
+
+    # ------------------------------------------------------------ after a run
+    def is_tensor(self, i: int) -> bool:
+        """Whether the i-th array among the arguments is a Tensor."""
+        return isinstance(self.leaves.arrays[i], Tensor)
+
+    def node(self, output: Output | View) -> Any:
+        """The node of a returned tensor whose graph was used up: it requires a gradient, and has none to give."""
+        value = self.program.outputs[output.index or 0]
+        node = Node(CompiledOp, (), value.shape, value.dtype)
+        node.edges = None
+        return node
+
+    def leave(self, values: tuple[Any, ...]) -> None:
+        """What the step did besides returning something: an optimiser's numbers and its new state."""
+        for place, number in self.run.numbers:
+            place.set(self.result_of(number, values))
+        for state, p, entries in self.run.births:
+            state.setdefault(p, {}).update({key: self.result_of(spec, values) for key, spec in entries.items()})
+
+    def result_of(self, spec: Any, values: tuple[Any, ...]) -> Any:
+        if not isinstance(spec, Output):
+            return spec
+        count = len(self.program.outputs)
+        return values[count + spec.index] if spec.kind == "number" else wrap(values[spec.index])
+
+    def failed(self, error: BaseException) -> None:
+        """Say whether an error came before or after the first change of a parameter."""
+        trace, first = error.__traceback__, self.linked.source.first_write
+        while trace is not None:
+            if trace.tb_frame.f_code is self.linked.run.__code__ and 0 < first <= trace.tb_lineno:
+                raise CompileError(
+                    f"tg.compile: the compiled step stopped at its line {trace.tb_lineno}, after it had begun to "
+                    "write: parameters, gradients or the optimizer's state may be half updated. Load a saved state "
+                    f"before you go on. What stopped it: {type(error).__name__}: {error}"
+                ) from error
+            trace = trace.tb_next
+
+    def shared(self, array: np.ndarray) -> None:
+        """Refuse an argument that looks into memory which the step writes."""
+        if id(buffer_of(array)) in self.owners:
+            raise CompileError(
+                f"tg.compile: an argument of shape {array.shape} shares memory with a parameter, gradient or state "
+                "that the step overwrites; pass a copy, `x.clone()`"
+            )
+
+
+def marks(tensor: Tensor) -> tuple[Any, ...]:
+    """Whether a tensor wants a gradient, and the hooks that its gradient passes."""
+    node = tensor.node
+    return (None,) if node is None else (id(node), *(node.hooks or ()))
+
+
+def held(holder: Any) -> np.ndarray:
+    """The array that a tensor, or a place, has now."""
+    return holder.array if isinstance(holder, Tensor) else holder.get()
+
+
+__all__ = ["MISS", "Plan"]

@@ -1,0 +1,66 @@
+"""What a step returns, as a recording notes it down: tensors of the program, views, gradients, numbers.
+
+Read `recording.py` next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .trace import Trace
+    from .tracer import Tracer
+
+
+class Output:
+    """A leaf of what the step returns: where in the program's outputs, or numbers, it stands.
+
+    kind: "tensor", "array", "number", or "live", a tensor whose graph the caller goes on with.
+    """
+
+    __slots__ = ("freed", "index", "kind")
+
+    def __init__(self, kind: str, index: int, freed: bool = False) -> None:
+        self.kind, self.index, self.freed = kind, index, freed
+
+
+class View:
+    """A returned view of an argument, of memory, or of another output: it looks into the same memory as in eager.
+
+    index: the number of the output that it is a view of, or None.
+    """
+
+    __slots__ = ("freed", "home", "index", "path", "tensor")
+
+    def __init__(self, tracer: Tracer, tensor: bool, index: int | None = None, freed: bool = False) -> None:
+        self.home, self.path, self.tensor = tracer.storage.home, tracer.path, tensor
+        self.index, self.freed = index, freed
+
+    def of(self, array: np.ndarray) -> np.ndarray:
+        for prim, args in self.path:
+            array = prim.function(array, *args)
+        return array
+
+
+class Unreadable:
+    """What stands for the gradient of an argument, which the program does not know."""
+
+    def __init__(self, trace: Trace, name: str) -> None:
+        self.__dict__.update(trace=trace, name=name)
+
+    def __getattr__(self, key: str) -> Any:
+        raise self.trace.refusal(
+            f"the step reads the gradient of its argument {self.name!r}",
+            f"pass it as an argument too: `{self.name}.grad`",
+        )
+
+
+def _refused(self: Unreadable, *args: Any) -> Any:
+    return self.__getattr__("")
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "neg", "getitem", "setitem", "iadd", "imul", "isub"):
+    for _side in ("", "r"):
+        setattr(Unreadable, f"__{_side}{_name}__", _refused)

@@ -1,0 +1,58 @@
+"""Whether two recordings of a step are the same program, and if not, where they part. Read `recording.py` next."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Any
+
+from .program import CONSTANT, Call, Program, Value
+
+
+def difference(a: Program, b: Program) -> str:
+    """"" if both programs are the same; else the first thing that differs, in words."""
+    pairs: dict[Value, Value] = {}
+    for x, y in zip_longest([*a.arguments, *a.settings], [*b.arguments, *b.settings]):
+        pairs[x] = y
+    for one, other in zip_longest(a.calls, b.calls):
+        if one is None or other is None:
+            return f"one run made {len(a.calls)} calls and the other {len(b.calls)}"
+        told = _calls(one, other, pairs)
+        if told:
+            return told
+    ends = [
+        ("outputs", a.outputs, b.outputs), ("numbers", a.numbers, b.numbers),
+        ("written memory", list(a.writes.items()), list(b.writes.items())), ("gradients", a.gradients, b.gradients),
+    ]  # fmt: skip
+    return next((f"its {name} differ" for name, x, y in ends if not _same(x, y, pairs)), "")
+
+
+def _calls(one: Call, other: Call, pairs: dict[Value, Value]) -> str:
+    where = f" in layer {one.scope!r}" if one.scope else ""
+    if (one.prim.kind, one.prim.name) != (other.prim.kind, other.prim.name):
+        return f"one run called {one.prim} and the other {other.prim}{where}"
+    if not _same((one.args, one.kwargs), (other.args, other.kwargs), pairs):
+        return f"{one.prim} is given another constant, or other values{where}"
+    if [(v.shape, v.dtype) for v in one.outs] != [(v.shape, v.dtype) for v in other.outs]:
+        return f"{one.prim} gives other shapes{where}"
+    pairs.update(zip(one.outs, other.outs, strict=True))
+    return ""
+
+
+def _same(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
+    if isinstance(x, Value):
+        if not isinstance(y, Value) or x.kind != y.kind or x.dtype != y.dtype or x.shape != y.shape:
+            return False
+        if x.kind == CONSTANT:
+            return bool(x.array.tobytes() == y.array.tobytes())
+        return pairs.setdefault(x, y) is y
+    if isinstance(x, tuple | list):
+        return type(x) is type(y) and len(x) == len(y) and all(_same(p, q, pairs) for p, q in zip(x, y, strict=True))
+    if isinstance(x, dict):
+        return isinstance(y, dict) and x.keys() == y.keys() and all(_same(x[k], y[k], pairs) for k in x)
+    if isinstance(x, slice):
+        return isinstance(y, slice) and _same((x.start, x.stop, x.step), (y.start, y.stop, y.step), pairs)
+    if x is y or type(x) is not type(y):
+        return x is y
+    if isinstance(x, float):
+        return x == y or (x != x and y != y)
+    return bool(x == y) or (hasattr(x, "__qualname__") and x.__qualname__ == y.__qualname__) or hasattr(x, "function")

@@ -1,0 +1,296 @@
+"""The file that `export_numpy` writes, from its docstring to its last function.
+
+You will know how arguments are checked and results put together around the generated lines. Read `export.py` next.
+"""
+
+from __future__ import annotations
+
+import operator
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import Tensor
+from ..errors import CompileError
+from .capture import Entry
+from .results import Output, View
+from .standalone import Standalone, described, literal, loaded
+from .tree import Fixed, Kind
+
+if TYPE_CHECKING:
+    from .export import Facts
+    from .program import Program, Value
+    from .source import Source
+
+SIGNS = {operator.eq: "==", operator.ne: "!=", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">="}
+
+CHECKED = '''
+def _checked(name, array, shape, dtype):
+    """An argument as it has to be: the function is written for this shape and dtype."""
+    array = np.asarray(array)
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{name}: {dtype}{list(shape)} is expected, not {array.dtype}{list(array.shape)}")
+    return array
+'''
+LOADED = '''
+with np.load(Path(__file__).with_suffix(".npz")) as _file:
+    _saved = dict(_file)
+
+
+def _loaded(name, shape, dtype):
+    """An array of the .npz file."""
+    return _checked(name, _saved[name], shape, dtype).copy()
+'''
+FIXED = '''
+def _only(name, given, value):
+    """What is no array was fixed when this file was written."""
+    if type(given) is not type(value) or given != value:
+        raise ValueError(f"{name}: this file was written for {value!r}, not for {given!r}")
+'''
+STATE = '''
+def state():
+    """The weights by their names in the state_dict, as copies."""
+    return {{
+{weights}    }}
+
+
+def grad():
+    """The gradients of the last step, by the same names, as copies."""
+    return {{
+{gradients}    }}
+
+
+def save(path):
+    """Write the weights to an .npz file, which `numpy.load` and `tinygrad_bp.load` read."""
+    np.savez(path, **state())
+'''
+
+
+class Script:
+    """The text, and what its .npz holds. homes: memory → the expression for its array in the file."""
+
+    def __init__(self, facts: Facts, program: Program, source: Source, stem: str) -> None:
+        self.facts, self.program, self.stem = facts, program, stem
+        self.keys = self._keys()
+        self.parts = Standalone(source, self.keys, facts.content, facts.kind)
+        read = set(program.memories()) | {m for whole in program.flat for m in program.flat[whole]}
+        read -= set(program.flat)
+        self.homes = {value: self.parts.home(value) for value in facts.content if value in read}
+        names = iter(self.parts.parameters)
+        self.saved = self.parts.saved
+        self.local = {value: next(names) for value in (*program.arguments, *program.settings)}
+        self.changed = {place: spec for place, spec in ((p, s) for p, s in facts.run.numbers)}
+        self.before: list[str] = []
+        self.positional = self._arguments()
+        self.keywords = self._settings()
+        self.after = self._numbers()
+        self.result = self._returned(facts.run.out)
+        state = self._state() if facts.kind == "step" else ""
+        needed = set(self.keys[value] for value in self.homes) | {k for k in self.saved if k not in self.keys.values()}
+        self.saved = {key: array for key, array in self.saved.items() if key in needed}
+        self.text = self._text(state)
+
+    def _keys(self) -> dict[Value, str]:
+        """The name of each memory in the .npz: that of the state_dict, where it is a weight."""
+        keys: dict[Value, str] = {}
+        taken = set(self.facts.weights)
+        for key, value in self.facts.weights.items():
+            if not isinstance(value, np.ndarray):
+                keys.setdefault(value, key)
+        for value in self.facts.content:
+            if value not in keys:
+                name, number = value.name, 2
+                while name in taken:
+                    name, number = f"{value.name}_{number}", number + 1
+                keys[value] = name
+                taken.add(name)
+        return keys
+
+    # ------------------------------------------------------------------------------------------- the call
+    def _arguments(self) -> list[str]:
+        """The parameters, and the lines that check them and take them apart."""
+        run, found = self.facts.run, []
+        values = iter(self.program.arguments)
+        hints = self._hints(len(run.leaves.spec[0]))
+        for hint, tree in zip(hints, run.leaves.spec[0], strict=True):
+            if isinstance(tree, Kind):
+                value = next(values)
+                name = self.local[value]
+                self._check(value, name, name)
+            else:
+                name = self.parts.free(hint)
+                self._take_apart(name, tree, values)
+            found.append(name)
+        return found
+
+    def _hints(self, count: int) -> list[str]:
+        names = self.facts.hints
+        return [*names, *(f"x{i}" for i in range(len(names), count))][:count]
+
+    def _check(self, value: Value, name: str, text: str) -> None:
+        self.before.append(f"{name} = _checked({text!r}, {text}, {value.shape!r}, {value.dtype.name!r})")
+
+    def _take_apart(self, text: str, tree: Any, values: Any) -> None:
+        if isinstance(tree, Kind):
+            value = next(values)
+            self._check(value, self.local[value], text)
+        elif isinstance(tree, Fixed):
+            self.before.append(f"_only({text!r}, {text}, {literal(tree.value)})")
+        else:
+            self.before.append(f"_only({f'len({text})'!r}, len({text}), {len(tree)})")
+            for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
+                self._take_apart(f"{text}[{literal(key)}]", part, values)
+
+    def _settings(self) -> list[str]:
+        """Keyword arguments for the numbers that a caller may choose; the others are read from where they are kept."""
+        run, found = self.facts.run, []
+        for value in self.program.settings:
+            name, place = self.local[value], run.trace.places[value]
+            if isinstance(place.container, Entry):
+                self.before.append(f"{name} = {self._entry(place.container.array)}.item()")
+            elif place in self.changed:
+                self.before.append(f"{name} = _numbers[{place.name!r}]")
+            else:
+                found.append(f"{name}={literal(self.facts.settings[value])}")
+        for compare, value, number, outcome in run.trace.conditions:
+            if value in self.local:
+                sign = "==" if compare is None else SIGNS[compare]
+                test = f"{'' if outcome else 'not '}{self.local[value]} {sign} {literal(number)}"
+                line = f"_only({test!r}, {test}, True)"
+                self.before += [line] * (line not in self.before)
+        return found
+
+    def _entry(self, array: np.ndarray) -> str:
+        for value, holder in self.facts.run.memory:
+            held = holder.array if isinstance(holder, Tensor) else holder.get()
+            if held is array or value.name == "":
+                return self.parts.home(value)
+        raise CompileError("tg.export_numpy: a number is read from an array that the file does not have")
+
+    def _numbers(self) -> list[str]:
+        """Lines that keep the numbers which the step counts on."""
+        count, lines = len(self.program.outputs), []
+        for place, spec in self.changed.items():
+            text = self.parts.returned[count + spec.index] if isinstance(spec, Output) else literal(spec)
+            lines.append(f"_numbers[{place.name!r}] = {text}")
+        return lines
+
+    # ----------------------------------------------------------------------------------------- the results
+    def _returned(self, tree: Any) -> str:
+        """The expression for what the function returns."""
+        if isinstance(tree, Output):
+            return self._output(tree)
+        if isinstance(tree, View):
+            return self._view(tree)
+        if isinstance(tree, Tensor):
+            value = next(v for v, h in (*self.facts.run.memory, *self.facts.run.aliases) if h is tree)
+            return f"{self._kept(value)}.copy()"
+        if isinstance(tree, dict):
+            return "{" + ", ".join(f"{literal(key)}: {self._returned(part)}" for key, part in tree.items()) + "}"
+        if isinstance(tree, list | tuple):
+            inner = ", ".join(map(self._returned, tree))
+            return f"[{inner}]" if isinstance(tree, list) else f"({inner}{',' * (len(tree) == 1)})"
+        return literal(tree)
+
+    def _kept(self, value: Value) -> str:
+        self.homes[value] = self.parts.home(value)
+        return self.homes[value]
+
+    def _output(self, output: Output) -> str:
+        if output.kind == "argument":
+            return self.local[self.program.arguments[output.index]]
+        if output.kind == "gradient":
+            return f"{self.parts.gradients[output.index]}.copy()"
+        return self.parts.returned[output.index + len(self.program.outputs) * (output.kind == "number")]
+
+    def _view(self, view: View) -> str:
+        if view.index is not None:
+            text = self.parts.returned[view.index]
+        else:
+            text = self.local[view.home] if view.home in self.local else f"{self._kept(view.home)}.copy()"
+        for prim, args in view.path:
+            text = self.parts.seen(text, prim.function, args)
+        return text
+
+    # -------------------------------------------------------------------------------------------- the text
+    def _state(self) -> str:
+        lines = []
+        for key, value in self.facts.weights.items():
+            if isinstance(value, np.ndarray):
+                self.saved[key] = np.array(value, order="C")
+                lines.append(f"{key!r}: {loaded(key, value)},\n")
+            else:
+                lines.append(f"{key!r}: {self._kept(value)}.copy(),\n")
+        leaves = [self.keys[leaf] for leaf, _ in self.program.gradients]
+        slopes = [f"{key!r}: {text}.copy(),\n" for key, text in zip(leaves, self.parts.gradients, strict=True)]
+        weights, gradients = (indent("".join(rows), " " * 8) for rows in (lines, slopes))
+        return STATE.format(weights=weights, gradients=gradients)
+
+    def _text(self, state: str) -> str:
+        parts, borrowed = self.parts, self.parts.borrowed
+        head = [f"import {name}\n" for name in sorted(borrowed.modules)]
+        head += ["from pathlib import Path\n"] * bool(self.saved)
+        head = [*head, "\n"] if head else head
+        imports = [import_line(module, names) for module, names in sorted(borrowed.imports.items())]
+        lines = [*self.before, *(line[4:] for line in parts.body), *self.after, f"return {self.result}"]
+        signature = ", ".join([*self.positional, *["*"] * bool(self.keywords), *self.keywords])
+        does = "One step of training" if self.facts.kind == "step" else "The prediction"
+        own = f'    """{does}; see the head of this file."""\n'
+        checks = CHECKED + FIXED * any(line.startswith("_only(") for line in self.before) + LOADED * bool(self.saved)
+        numbers = [f"{p.name!r}: {literal(self._number(p))}" for p in self.changed]
+        sections = [
+            section("what is learned, and what else lasts", [*parts.memory, *[f"_numbers = {{{', '.join(numbers)}}}"] * bool(numbers)]),
+            section("constants", [*borrowed.constants, *parts.constants]),
+            section("scratch memory", parts.buffers),
+            section("views", parts.views),
+        ]  # fmt: skip
+        functions = "".join(f"\n\n{text}\n" if text.startswith("def ") else f"\n{text}\n" for text in borrowed.functions)
+        function = f"\n\ndef {self.facts.kind}({signature}):\n{own}{indent(chr(10).join(lines), '    ')}\n"
+        top = f'"""{self._doc()}"""\n\n{"".join(head)}import numpy as np\n{"".join(imports)}'
+        return f"{top}\n{checks}{functions}{''.join(sections)}{function}" + (f"\n{state}" if state else "")
+
+    def _number(self, place: Any) -> Any:
+        run = self.facts.run
+        return next(self.facts.settings[value] for value, where in run.trace.places.items() if where == place)
+
+    def _doc(self) -> str:
+        """What the file is, how it is used, and the names of its arrays."""
+        step, kind = self.facts.kind == "step", self.facts.kind
+        what = "A training step" if step else "A prediction"
+        rows = [f"from {self.stem} import {kind}{', state, grad, save' * step}", ""]
+        call = f"{'loss = ' * (isinstance(self.facts.run.out, Output) and step)}{kind}({', '.join(self.positional)})"
+        inputs = [f"{self.local[v]}: {described_value(v)}" for v in self.program.arguments]
+        rows.append(f"{call}  # {', '.join(inputs)}" if inputs else call)
+        if self.keywords:
+            rows.append(f"{kind}({', '.join([*self.positional, *self.keywords])})  # the settings as they were")
+        if step:
+            first = next(iter(self.facts.weights), "weight")
+            rows += [f"state()[{first!r}], grad()[{first!r}]", 'save("weights.npz")']
+        parts = [f"{what} in NumPy alone, written by tinygrad_bp.export_numpy.", indent("\n".join(rows), "    ")]
+        parts.append(
+            "Shapes and dtypes are those of the example that it was written for"
+            + (f"; {self.stem}.npz, which belongs beside this file, holds\nthe weights by their names in the state_dict:" if self.homes else ".")
+        )
+        if self.homes:
+            table = [(self.keys[v], described(self.facts.content[v]), text) for v, text in self.homes.items()]
+            width = [max(len(row[i]) for row in table) for i in (0, 1)]
+            parts.append("\n".join(f"    {a:<{width[0]}}  {b:<{width[1]}}  {c}" for a, b, c in table))
+        if self.facts.told:
+            parts.append(self.facts.told)
+        return "\n\n".join(parts).replace("\\", "\\\\").replace('"""', "'''") + "\n"
+
+
+def described_value(value: Value) -> str:
+    return f"{value.dtype.name}{list(value.shape)}"
+
+
+def section(title: str, rows: list[str]) -> str:
+    return f"\n# {title}\n" + "".join(f"{row}\n" for row in rows) if rows else ""
+
+
+def import_line(module: str, names: dict[str, str]) -> str:
+    """from module import a, b as c; in several lines where one is too short."""
+    parts = [own if own == name else f"{own} as {name}" for name, own in sorted(names.items(), key=lambda pair: pair[1])]
+    line = f"from {module} import {', '.join(parts)}\n"
+    return line if len(line) <= 110 else f"from {module} import (\n{''.join(f'    {part},{chr(10)}' for part in parts)})\n"

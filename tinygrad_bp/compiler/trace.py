@@ -1,0 +1,299 @@
+"""The trace: one run of a step with Tracers in place of its arrays, written down as a Program.
+
+While it runs it stands last in `duck.TRACES`; modules tell it which layer they are, the engine which node's backward
+comes next, and functions that cannot be read step by step, checks and random draws come here as one call each. Read
+`live.py` next: the numbers; then `capture.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dialect
+from ..core import Tensor
+from ..errors import CompileError
+from ..memory import CLOCK, caller
+from ..nn import hooks
+from . import spelling
+from .capture import Entry, Place
+from .live import Live
+from .program import ASSIGN, CONSTANT, RESULT, SETTING, Call, Primitive, Program, Value
+from .tracer import Storage, Tracer, real_of, traced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Trace:
+    """What is written down, and where in the model we are.
+
+    names: id of a module → its path; conditions: what must hold of the settings for the program to be right.
+    """
+
+    def __init__(self, names: dict[int, str]) -> None:
+        self.program = Program()
+        self.names = names
+        self.conditions: list[tuple[Any, Value, Any, Any]] = []  # (comparison, or None: is; setting; number; outcome)
+        self.written: list[Storage] = []
+        self.places: dict[Value, Place] = {}  # where each setting is read
+        self._primitives: dict[tuple[Any, ...], Primitive] = {}
+        self._constants: dict[int, tuple[Any, Value]] = {}
+        self._thread = get_ident()
+        self._errors: dict[str, Any] = dict(np.geterr())
+        self._scope = ""
+        self._times, self._places = [0], [""]  # which layer was running from which time of the engine's clock on
+        self._pass: Any = None  # the frame of the backward pass that runs, or ran last
+        self._named: set[str] = set()
+        self._states: list[tuple[Any, Any]] = []  # each random generator, and its state after the last draw
+
+    # ------------------------------------------------------------ writing down
+    def primitive(self, kind: str, name: str, function: Any, effect: bool = False) -> Primitive:
+        """The one Primitive of a function."""
+        key = (kind, name, function)
+        if key not in self._primitives:
+            self._primitives[key] = Primitive(kind, name, function, effect)
+        return self._primitives[key]
+
+    def record(self, kind: str, name: str, function: Any, args: Any, kwargs: Any, effect: bool = False) -> Any:
+        """Run one call on the real arrays, write it down, and return what stands for its result."""
+        prim = self.primitive(kind, name, function, effect)
+        run = function.reduce if kind == "reduce" else function
+        result = run(*real_of(args), **real_of(kwargs))
+        many = isinstance(result, tuple | list)
+        parts = [self._checked(part, name) for part in (result if many else (result,))]
+        outs = [Value(RESULT, part.shape, part.dtype, scope=self._scope) for part in parts]
+        self.write_down(prim, args, kwargs, outs)
+        made = [Tracer(Storage(self, part, value), part) for part, value in zip(parts, outs, strict=True)]
+        return type(result)(made) if type(result) is list else tuple(made) if many else made[0]
+
+    def write_down(self, prim: Primitive, args: Any, kwargs: Any, outs: list[Value]) -> None:
+        if not self.mine():
+            raise self.refusal("another thread uses this model while its step is being compiled", "compile before")
+        errors: dict[str, Any] = dict(np.geterr())
+        quiet = {k: v for k, v in errors.items() if v != self._errors[k]} if errors != self._errors else {}
+        phase = self.phase()
+        self.program.calls.append(
+            Call(prim, self.lower(args), self.lower(kwargs), outs, self._scope, phase, quiet)
+        )
+
+    def mine(self) -> bool:
+        """Whether this trace is being made by the thread that asks."""
+        return get_ident() == self._thread
+
+    def _checked(self, part: Any, name: str) -> Any:
+        if isinstance(part, np.ndarray):
+            return part if part.base is None else np.array(part)
+        if isinstance(part, np.generic):
+            return np.asarray(part)
+        raise self.refusal(
+            f"np.{name} answers with {type(part).__name__}: it works in place, or on the values of an array",
+            "compute it outside the step and pass it in, or use a function that returns a new array",
+        )
+
+    def lower(self, tree: Any) -> Any:
+        """Values in place of what stands for them, and of arrays, which are constants here."""
+        if isinstance(tree, Tracer):
+            return tree.value()
+        if isinstance(tree, Live | Known):
+            return tree.value
+        if isinstance(tree, np.ndarray | np.generic):
+            return self.constant(np.asarray(tree))
+        if type(tree) in (tuple, list):
+            return type(tree)(map(self.lower, tree))
+        if isinstance(tree, dict):
+            return {key: self.lower(value) for key, value in tree.items()}
+        if isinstance(tree, slice):
+            return slice(self.lower(tree.start), self.lower(tree.stop), self.lower(tree.step))
+        return tree
+
+    def constant(self, array: np.ndarray) -> Value:
+        """A constant: a copy, so that it stays what it is now."""
+        _, value = self._constants.get(id(array), (None, None))
+        if value is None or value.array.tobytes() != array.tobytes():
+            value = Value(CONSTANT, array.shape, array.dtype)
+            value.array = np.array(array)
+            self._constants[id(array)] = array, value
+        return value
+
+    def view(self, prim: Primitive, value: Value, args: Any, real: np.ndarray) -> Value:
+        out = Value(RESULT, real.shape, real.dtype, scope=value.scope)
+        self.program.calls.append(Call(prim, (value, *self.lower(args)), {}, [out], self._scope, self.phase()))
+        return out
+
+    def fresh(self, array: np.ndarray) -> Any:
+        """A new array made from shapes alone; it may be written to later."""
+        if not self.mine():
+            return array
+        array = np.array(array)
+        return Tracer(Storage(self, array, self.constant(array)), array)
+
+    def empty(self, like: Any) -> Any:
+        return self.fresh(np.zeros(like.shape, like.dtype))
+
+    def write(self, target: Tracer, new: Any) -> None:
+        """target[...] = new: the storage holds a new Value from now on."""
+        if not target.actual.flags.writeable:
+            raise ValueError("assignment destination is read-only")
+        storage = target.storage
+        if storage.version == 0:
+            storage.before = storage.actual.copy()
+            self.written.append(storage)
+        new = new if traced(new) else np.asarray(new, target.dtype)
+        same = getattr(new, "shape", ()) == target.shape and getattr(new, "dtype", None) == target.dtype
+        value = self.lower(new)
+        if target.path or not same:
+            out = Value(RESULT, storage.actual.shape, storage.actual.dtype, scope=self._scope)
+            self.write_down(ASSIGN, (Known(storage.value), new, target.path), {}, [out])
+            value = out
+        target.actual[...] = real_of(new)
+        storage.value = value
+        storage.version += 1
+
+    # ------------------------------------------------------------ what duck.py hands over
+    def opaque(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        if not self.mine() or not traced(args):
+            return function(*args)
+        if function is dialect.taken:
+            spelling.no_mask(self, args[1])
+        return self.record("opaque", function.__name__, function, args, {})
+
+    def check(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
+        function(*real_of(args))
+        if traced(args):
+            self.write_down(self.primitive("opaque", function.__name__, function, True), args, {}, [])
+
+    def draw(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if not self.mine():
+            return function(*args, **kwargs)
+        self.check_draws()
+        drawn = self.record("opaque", function.__name__, function, args, kwargs, effect=True)
+        self._states = [(generator, generator.get_state()) for generator, _ in self._states]
+        return drawn
+
+    def watch(self, generator: Any) -> None:
+        self._states.append((generator, generator.get_state()))
+
+    def check_draws(self) -> None:
+        """All random numbers must come by `draw`: others would be constants of the program."""
+        if any((generator.get_state() != state).any() for generator, state in self._states):
+            raise self.refusal(
+                "a random generator is seeded, or draws the first weights of a layer, inside the step",
+                "seed, and make layers, outside the step",
+            )
+
+    # ------------------------------------------------------------ numbers
+    def item(self, x: Tracer) -> Any:
+        if x.size != 1:
+            raise ValueError("item: only an array of one entry is a number")
+        if x.storage.value.kind == CONSTANT:
+            return x.actual.item()
+        if x.storage.known() and not x.path:
+            place = Place(Entry(x.actual), 0, x.storage.home.name)
+            return self.setting(place, x.actual.item())
+        value = Value(RESULT, (), None, scope=self._scope)
+        self.write_down(self.primitive("number", "item", item), (x,), {}, [value])
+        return Live(self, value, x.actual.item(), None)
+
+    def number(self, function: Any, args: tuple[Any, ...]) -> Live:
+        value = Value(RESULT, (), None, scope=self._scope)
+        known = [a.settings for a in args if isinstance(a, Live)]
+        settings = None if None in known else frozenset().union(*known)  # type: ignore[arg-type]
+        self.write_down(self.primitive("number", function.__name__, function), args, {}, [value])
+        return Live(self, value, function(*real_of(args)), settings)
+
+    def condition(self, compare: Any, live: Live, other: Any) -> bool:
+        """The answer to a comparison, which must stay the same for the program to hold."""
+        if isinstance(other, Live) or live.value not in self.program.settings:
+            return bool(compare(self.pin(live), other.pinned() if isinstance(other, Live) else other))
+        outcome = bool(compare(live.actual, other))
+        self.conditions.append((compare, live.value, other, outcome))
+        return outcome
+
+    def pin(self, live: Live) -> Any:
+        """The number itself; all settings that it is computed from must stay as they are."""
+        if live.settings is None:
+            raise self.refusal(
+                "Python code asks for a number that the step computes (`.item()`), to branch on it or to print it",
+                "return it from the step and look at it there; to choose between values use `tg.where`",
+            )
+        for value, real in live.settings:
+            self.conditions.append((None, value, real, True))
+        return live.actual
+
+    def setting(self, place: Place, real: Any) -> Live:
+        """A number that is read at a place before each run."""
+        real = real if real.__class__ in (int, float) else float(real)  # NumPy's floats are not weak in dtype
+        value = Value(SETTING, (), None, place.name)
+        self.program.settings.append(value)
+        self.places[value] = place
+        return Live(self, value, real, frozenset([(value, real)]))
+
+    # ------------------------------------------------------------ where we are
+    def phase(self) -> str:
+        if self._pass is None:
+            return "forward"
+        frame: Any = sys._getframe(1)
+        while frame is not None and frame is not self._pass:
+            frame = frame.f_back
+        if frame is None:
+            self._scope = ""
+            return "update"
+        return "backward"
+
+    def layer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a module; its calls belong to it."""
+        if not self.mine():
+            return module.forward(*args, **kwargs) if module._hooks is None else hooks.call(module, args, kwargs)
+        path, before = self.names.get(id(module), type(module).__name__.lower()), self._scope
+        if path and path not in self.program.layers:
+            self.program.layers[path] = repr(module) if not module._module_names else type(module).__name__
+        self._move(path)
+        try:
+            output = module.forward(*args, **kwargs) if module._hooks is None else hooks.call(module, args, kwargs)
+        finally:
+            self._move(before)
+        if isinstance(output, Tensor) and isinstance(output.array, Tracer) and not output.array.path:
+            value = output.array.storage.value
+            if path and not value.name and value.kind == RESULT and value.scope == path:
+                value.name = path
+        return output
+
+    def _move(self, path: str) -> None:
+        CLOCK[0] += 1  # so that a node's time tells its layer
+        self._scope, self._pass = path, None
+        self._times.append(CLOCK[0])
+        self._places.append(path)
+
+    def entering(self, node: Any, g: Any) -> None:
+        """The engine comes to a node of the backward pass, whose whole cotangent is g."""
+        if not self.mine():
+            return
+        self._pass = sys._getframe(1)
+        self._scope = self._places[bisect_right(self._times, node.made) - 1]
+        if isinstance(g, Tracer) and self._scope and not g.path:
+            value, name = g.storage.value, f"d_{self._scope}"
+            if not value.name and name not in self._named and value.kind == RESULT:
+                value.name = name
+                self._named.add(name)
+
+    def refusal(self, what: str, instead: str) -> CompileError:
+        layer = f" in layer {self._scope!r}" if self._scope else ""
+        return CompileError(f"tg.compile: {what}, at {caller()}{layer}. Instead: {instead}")
+
+
+class Known:
+    """A Value among the arguments of a call that is written down."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+
+def item(x: Any) -> Any:
+    return x.item()
