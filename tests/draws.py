@@ -73,14 +73,19 @@ def cases_of(op: Op) -> tuple[Any, ...]:
 def draws(draw: Any, op: Op, case: Any, shapes: Any = None) -> Draw:
     sizes, named = draw(settings_of(op, case, shapes))
     seed = draw(st.integers(0, 2**32 - 1))
+    return Draw(values(op, sizes, seed), named, seed)
+
+
+def values(op: Op, sizes: Sequence[tuple[int, ...]], seed: int) -> list[Array]:
+    """Arrays of these shapes, of numbers that the operation says it takes."""
     rng = np.random.default_rng(seed)
     if op.domain is int:
-        return Draw([rng.integers(0, 8, shape) for shape in sizes], named, seed)
+        return [rng.integers(0, 8, shape) for shape in sizes]
     low, high = op.domain if isinstance(op.domain, tuple) else (-2.0, 2.0)
     arrays = [np.asarray(rng.uniform(low, high, shape)) for shape in sizes]
     if op.domain == "sorted":
         arrays[0].sort()
-    return Draw(arrays, named, seed)
+    return arrays
 
 
 def layout(array: Array, kind: str) -> Array:

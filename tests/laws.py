@@ -30,15 +30,19 @@ from draws import (
     recorded,
     refused,
     run,
+    values,
 )
 from hypothesis import assume
 from references import complex_step, directional, inner, numeric_gradient
 
 import tinygrad_bp as tg
+from tinygrad_bp.compiler import PASSES
 from tinygrad_bp.core import wrap
 from tinygrad_bp.declare import Op, parameters
 from tinygrad_bp.dtypes import result_type
 from tinygrad_bp.methods import FUNCTIONS
+
+INEXACT = tuple(name for name, one in PASSES.items() if not one.exact)
 
 # ------------------------------------------------------------------------------------------------------- the laws
 
@@ -260,6 +264,54 @@ def saved_arrays(ys: Sequence[Any]) -> Iterator[tuple[int, int, Array]]:
                     yield index, place, value
 
 
+def compiled_is_eager(op: Op, d: Draw) -> bool:
+    """L10: compiled, twice with new data, outputs and gradients are what they are eagerly.
+
+    Bit for bit without the inexact passes, to 1e-12 with them. Only what the sizes of the outputs tell of the values
+    may be refused.
+    """
+    assume(not refused(op, d))
+    fresh = d.like(values(op, [x.shape for x in d.arrays], d.seed ^ 1))
+    both = [[*(x.copy() for x in one.arrays), *one.cotangents(run(op, list(map(wrap, one.arrays)), one.named))]
+            for one in (d, fresh, d)]  # fmt: skip
+
+    def whole(*arrays: Array) -> list[Array]:
+        xs = leaves(arrays[: len(d.arrays)])
+        ys = run(op, xs, d.named)
+        live = [(y, w) for y, w in zip(ys, arrays[len(xs) :], strict=True) if y.requires_grad]
+        total = sum((y * wrap(w)).sum() for y, w in live)
+        inputs = [x for x in xs if x.requires_grad]
+        grads = tg.autograd.grad(total, inputs, materialize_grads=True) if live else []
+        return [t.detach().clone().array for t in (*ys, *grads)]
+
+    for without, rtol in ((INEXACT, 0.0), ((), 1e-12)):
+        compiled = tg.compile(whole, without=without)
+        for arrays in both:
+            expected = whole(*arrays)
+            try:
+                found = compiled(*arrays)
+            except tg.CompileError:
+                if all(x.size for x in d.arrays):
+                    assert sizes_vary(op, d), "refused, though the sizes of its outputs depend on no value"
+                return True
+            for x, y in zip(found, expected, strict=True):
+                close(x, y, rtol)
+    return True
+
+
+def sizes_vary(op: Op, d: Draw) -> bool:
+    """Whether other entries of the inputs, or of a mask or counts among the parameters, give outputs of other sizes."""
+    rng = np.random.default_rng(d.seed)
+
+    def other(x: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return x
+        return rng.integers(0, 2, x.shape).astype(x.dtype) if x.dtype.kind in "bi" else x * rng.integers(0, 2, x.shape)
+
+    draws = [Draw([other(x) for x in d.arrays], {k: other(v) for k, v in d.named.items()}, d.seed) for _ in range(9)]
+    return len({tuple(y.shape for y in run(op, list(map(wrap, one.arrays)), one.named)) for one in draws}) > 1
+
+
 def node_keeps_what_rules_name(op: Op, d: Draw) -> bool:
     """L11: an input or output that no rule names is not kept alive by the node."""
     if not op.rules:
@@ -312,6 +364,7 @@ LAWS = {
     "L7 broadcasting": broadcasting_is_repetition,
     "L8 readers": both_readers_agree,
     "L9 adjoint": forward_and_reverse_are_adjoint,
+    "L10 compiled": compiled_is_eager,
     "L11 saved": node_keeps_what_rules_name,
     "L12 layout": layout_does_not_matter,
 }

@@ -536,7 +536,7 @@ def test_flat_orders_two_steps_in_one_program() -> None:
 
 def test_explain_tells_calls_operations_and_memory() -> None:
     program = training_step((4, 5, 1), batch=4, bias=True)
-    after = optimise(program)
+    after = optimise(program, without="stack")  # which belongs to no layer
     told = explain(program, after, [("hidden", (3, 5), np.dtype(float), 120)], "def step():\n    # why\n    return 1\n")
     lines = told.splitlines()
     calls = [call for call in after.calls if call.prim.kind not in ("view", "gather")]

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 import tinygrad_bp as tg
 from tinygrad_bp import nn
+from tinygrad_bp.compiler.tracer import real_of
 from tinygrad_bp.errors import ArgumentError, DtypeError
 from tinygrad_bp.testing import LAWS, LawError, assert_close, check_module, modules
 from tinygrad_bp.testing.specs import Spec, parse
@@ -153,6 +154,7 @@ BROKEN = [
     ("state_dict", layer(lambda self, x: x * self.w, w=lambda: tg.randn(3)), "w is a Tensor, but no parameter"),
     ("forward", layer(lambda self, x: self.f[0](x), f=lambda: [nn.Linear(3, 3)]), "f holds layers or"),
     ("state_dict", layer(lambda self, x: x, f=lambda: {"a": nn.Linear(3, 3)}), "use ModuleDict"),
+    ("compiled", layer(lambda self, x: x * tg.tensor(real_of(x.array).mean())), "of the compiled layer and of the"),
     ("forward", layer(lambda self, x: 3.0), "forward returns float; expected a Tensor"),
 ]
 
@@ -182,7 +184,7 @@ def test_a_broken_law_is_found_and_told(law: str, make: Any, told: str) -> None:
 def test_right_layers_break_no_law(make: Any, inputs: tuple[str, ...], args: tuple[Any, ...]) -> None:
     report = check_module(make, *inputs, args=args, max_examples=3)
     assert [result.law for result in report.results] == [law for law in LAWS if law != "forward"]
-    assert report["gradient"].verdict == "PASS"
+    assert (report["gradient"].verdict, report["compiled"].verdict) == ("PASS", "PASS")
 
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.nested_given, HealthCheck.too_slow])
@@ -215,6 +217,16 @@ def test_a_law_with_nothing_to_try_is_skipped_and_says_why() -> None:
     assert (report["batch"].verdict, "begin with a letter" in report["batch"].note) == ("SKIPPED", True)
     report = check_module(layer(lambda self, x: x.argmax(-1)), "N,3", max_examples=2)
     assert {result.law for result in report.results if result.verdict == "SKIPPED"} == {"gradient", "second derivative"}
+
+
+def test_what_cannot_be_compiled_is_no_broken_law_and_the_reason_is_told() -> None:
+    choosy = layer(lambda self, x: x if x.sum() > 0 else -x)
+    report = check_module(choosy, "N,3", laws=["compiled"], max_examples=2)
+    assert (report["compiled"].verdict, "tg.where" in report["compiled"].note) == ("SKIPPED", True)
+
+
+def test_the_buffers_of_a_compiled_layer_move_as_eagerly() -> None:
+    assert check_module(Counting, "N,3", laws=["compiled"], max_examples=2)["compiled"].verdict == "PASS"
 
 
 def test_the_module_given_and_the_random_streams_stay_as_they_were() -> None:

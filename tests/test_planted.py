@@ -17,6 +17,7 @@ from laws import LAWS
 
 from tinygrad_bp import dialect
 from tinygrad_bp.calling import unary
+from tinygrad_bp.compiler.tracer import real_of
 from tinygrad_bp.core import Tensor
 from tinygrad_bp.declare import REGISTRY, Case, Op, composite, constant, elementwise, fused, linear, reduction
 
@@ -113,6 +114,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "constant zero": (square(lambda g: g * 0), "L3"),
     "constant with a gradient's look": (constant(lambda x: x * 2, "twice x", numpy=(np.square,)), "L1"),
     "composite of the wrong thing": (composite(lambda x: x.detach() * x, cases=(Case((3,)),)), "L3"),
+    "forward with values of the first run": (constant(lambda x: x * real_of(x), "x squared"), "L10"),
+    "rule with values of the first run": (square(lambda g, x: g * (2 * real_of(x))), "L10"),
+    "asks for a value": (square(lambda g, x: g * (2 * x if np.all(x < 9) else x + x)), "L10"),
     "composite that leaves the graph": (composite(lambda x: x * float(x.detach().sum()), cases=(Case((3,)),)), "L3"),
 }  # fmt: skip
 

@@ -160,6 +160,8 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
             f"backward: the gradient has shape {gradient.array.shape}, the tensor {tensor.array.shape}: make them equal"
         )
     gradient = gradient if gradient.array.dtype == node.dtype else gradient.to(node.dtype)
+    if TRACES and not create:
+        return node, TRACES[-1].seen(gradient.array)
     return node, gradient if create else gradient.array
 
 

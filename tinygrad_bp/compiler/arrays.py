@@ -47,6 +47,8 @@ class Variable:
 
 
 def is_value(tree: Any) -> bool:
+    if tree.__class__ is int:
+        return False
     if isinstance(tree, tuple | list):
         return any(map(is_value, tree))
     if isinstance(tree, slice):
@@ -70,8 +72,9 @@ def slice_of(flat: np.ndarray, offset: int, size: int, shape: tuple[int, ...]) -
 
 def separate(array: np.ndarray) -> bool:
     """Whether each entry of an array has an address of its own, and may be written."""
-    if not array.flags.writeable:
-        return False
+    flags = array.flags
+    if not flags.writeable or flags.c_contiguous:
+        return bool(flags.writeable)
     reach = array.itemsize
     for stride, n in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
         if n > 1:

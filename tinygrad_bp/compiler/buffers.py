@@ -66,13 +66,15 @@ class Layout:
     def _deaths(self) -> dict[Value, int]:
         """The last call that needs each value, or a value that looks into its memory."""
         death = dict.fromkeys((*self.settled.gradients, *self.target, *self.fresh), FOREVER)
-        for i, call in reversed(list(enumerate(self.settled.calls))):
-            until = max((death.get(out, i) for out in call.outs), default=i)
+        for i, call in zip(reversed(range(len(self.settled.calls))), reversed(self.settled.calls), strict=True):
+            until = max([death.get(out, i) for out in call.outs], default=i)
+            apart = independent(call)
             for value in call.inputs():
-                last = i if independent(call) or not is_array(value) else until
+                last = i if apart or value.is_number else until
                 if call.prim.kind == "gather" and self.gathered.get(self.whole(value), (None,))[0] is call:
                     last = until
-                death[value] = max(death.get(value, i), last)
+                if death.get(value, -1) < last:
+                    death[value] = last
         for part, (call, _) in self.gathered.items():
             death[call.out] = max(death.get(call.out, 0), death[part])
         return death
@@ -133,8 +135,9 @@ class Layout:
 
     def _passing(self, out: Value) -> bool:
         """Whether a value is made and used up within the loop that is being laid out, and so needs only a block."""
-        kept = out in self.target or out in self.own or out in self.gathered
-        return self.loop is not None and not kept and self.death.get(out, -1) < self.loop.stop
+        if self.loop is None or out in self.target or out in self.own or out in self.gathered:
+            return False
+        return self.death.get(out, -1) < self.loop.stop
 
     def at(self, value: Value) -> Variable:
         """The variable of a value; memory, constants and arguments get theirs when they are first needed."""
@@ -148,7 +151,7 @@ class Layout:
 
     def _step(self, i: int, call: Call) -> None:
         for value in call.inputs():
-            if not value.is_number:
+            if value not in self.place and not value.is_number:
                 self.at(value)
         if call.prim.kind == "view":
             self._view(i, call)
@@ -220,14 +223,14 @@ class Layout:
         if out in self.target or not (elementwise(call) or call.prim.kind == "assign"):
             return None
         bases = call.args[:1] if call.prim.kind == "assign" else call.args
-        fitting = [v for v in bases if is_array(v) and (v.shape, v.dtype) == (out.shape, out.dtype)]
-        homes = [self.place[v] for v in fitting if self._writable(self.place[v].block, i, out)]
-        homes = [h for h in homes if h.like is not None and separate(h.like) and self.may_overwrite(i, call, h)]
+        fitting = [self.place[v] for v in bases if is_array(v) and v.shape == out.shape and v.dtype == out.dtype]
+        homes = [h for h in fitting if h.like is not None and self._writable(h.block, i, out)]
+        homes = [h for h in homes if self.may_overwrite(i, call, h) and separate(h.like)]  # type: ignore[arg-type]
         if not homes:
             return None
         order = self.laid_out(call).strides if elementwise(call) or out in self.own else None
         homes = [h for h in homes if order is None or h.like is None or h.like.strides == order]
-        return max(homes, key=self._newness, default=None)
+        return max(homes, key=self._newness) if len(homes) > 1 else next(iter(homes), None)
 
     def _newness(self, home: Variable) -> tuple[bool, int]:
         """Which of several inputs a result is written over: the newest, and rather no copy."""

@@ -68,7 +68,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     w.add("try:")
     start = len(w.lines)
     arrays = arguments(w, plan)
-    w.unless(f"MODE.grad is {plan.mode}")
+    w.unless(f"MODE.grad is {plan.mode[0]} and MODE.inference is {plan.mode[1]}")
     w.unless("CHANGES[0] == seen[0] or recheck()")
     facts(w, plan)
     memory(w, plan)

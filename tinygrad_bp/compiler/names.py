@@ -21,6 +21,7 @@ PLAIN = {
     "copy": "kept", "assign": "changed", "gather": "gathered", "exp": "exponential", "log": "logarithm",
     "absolute": "size",
 }  # fmt: skip
+ELSE = re.compile(r"\W+", re.ASCII)
 ROUND = {0: "zero", 1: "one", 2: "two", 3: "three", -1: "minus_one", 0.5: "half"}
 
 
@@ -34,22 +35,24 @@ class Names:
 
     def __init__(self) -> None:
         self.taken: set[str] = set(dir(builtins)) | set(keyword.kwlist) | set(keyword.softkwlist) | {"step", "rows"}
+        self.last: dict[str, int] = {}  # name without a number → the last number that it was given
 
     def pick(self, hint: str) -> str:
         """A free name made from a hint."""
         base = identifier(hint)
         if base in self.taken and (keyword.iskeyword(base) or hasattr(builtins, base) or keyword.issoftkeyword(base)):
             base += "_"
-        name, number = base, 2
+        name = base
         while name in self.taken:
-            name, number = f"{base.rstrip('_')}_{number}", number + 1
+            self.last[base] = number = self.last.get(base, 1) + 1
+            name = f"{base.rstrip('_')}_{number}"
         self.taken.add(name)
         return name
 
 
 def identifier(hint: str) -> str:
     """A valid identifier close to a hint."""
-    text = re.sub(r"\W+", "_", hint, flags=re.ASCII).strip("_") or "value"
+    text = ELSE.sub("_", hint).strip("_") or "value"
     return f"n_{text}" if text[0].isdigit() else text
 
 

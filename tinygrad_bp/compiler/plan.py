@@ -60,7 +60,7 @@ class Plan:
             self.program = optimise(self.recorded, tuple(without))
         used = {value for call in self.program.calls for value in call.inputs()} | set(self.program.results())
         self.program.settings = [value for value in self.program.settings if value in used]
-        self.mode, self.lock = MODE.grad, Lock()
+        self.mode, self.lock = (MODE.grad, MODE.inference), Lock()
         self.program_memory = self._laid_out()
         self.source = write(self.program, self.program_memory)
         self.handed = len(handed)

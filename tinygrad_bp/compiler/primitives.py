@@ -39,13 +39,16 @@ REDUCE = ("array", "axis", "dtype", "out", "keepdims", "initial", "where")
 
 def elementwise(call: Call) -> bool:
     """Whether each entry of the result follows from the entries in its place, so that it may be written over them."""
-    prim = call.prim
-    return prim.kind == "ufunc" and prim.function.signature is None and plain_ufunc(call)  # type: ignore[attr-defined]
+    if call.elementwise is None:  # asked again and again
+        ufunc: Any = call.prim.function
+        call.elementwise = call.prim.kind == "ufunc" and ufunc.signature is None and plain_ufunc(call)
+    return call.elementwise
 
 
 def plain_ufunc(call: Call) -> bool:
     ufunc: Any = call.prim.function
-    return len(call.outs) == 1 and len(call.args) == ufunc.nin and call.kwargs.keys() <= {"dtype", "casting"}
+    named = call.kwargs.keys() <= {"dtype", "casting"} if call.kwargs else True
+    return named and len(call.outs) == 1 and len(call.args) == ufunc.nin
 
 
 def is_array(x: Any) -> bool:
@@ -61,7 +64,7 @@ def accepts(call: Call, like: np.ndarray) -> bool:
     kind, name, args = call.prim.kind, call.prim.name, call.args
     if len(call.outs) != 1 or kind in ("view", "number", "opaque"):
         return False
-    if kind == "ufunc":
+    if kind in ("ufunc", "gufunc"):
         return plain_ufunc(call)
     if kind == "reduce":
         return "out" not in call.kwargs and len(args) <= 3
@@ -81,7 +84,7 @@ def accepts(call: Call, like: np.ndarray) -> bool:
 
 def independent(call: Call) -> bool:
     """Whether the results certainly have memory of their own, and not their inputs'."""
-    return call.prim.kind in ("ufunc", "reduce", "number", "gather", "assign") or call.prim.name in FRESH
+    return call.prim.kind in ("ufunc", "gufunc", "reduce", "number", "gather", "assign") or call.prim.name in FRESH
 
 
 def written(call: Call, w: Scribe, out: str) -> list[str]:
@@ -98,7 +101,7 @@ def computed(call: Call, w: Scribe) -> str:
         return view(call, w)
     if kind == "number" and call.prim.function in OPERATORS and len(args) == 2:
         return f"{w.operand(args[0])} {OPERATORS[call.prim.function]} {w.operand(args[1])}"
-    if kind == "ufunc" and plain_ufunc(call):
+    if kind in ("ufunc", "gufunc") and plain_ufunc(call):
         if on_scalars(call, w):
             a, b = (f"{w.operand(x)}[()]" if is_array(x) else w.operand(x) for x in args)
             return f"{a} {SYMBOLS[call.prim.function]} {b}"
@@ -231,6 +234,6 @@ def _with_out(call: Call, w: Scribe, out: str) -> list[str]:
 
 
 WRITERS: dict[str, Callable[[Call, Any, str], list[str]]] = {
-    "ufunc": _ufunc, "reduce": _reduce, "gather": _gather, "assign": _assign, "copy": _copy, "astype": _copy,
+    "ufunc": _ufunc, "gufunc": _ufunc, "reduce": _reduce, "gather": _gather, "assign": _assign, "copy": _copy, "astype": _copy,
     "dot": _dot, "vdot": _vdot, "where": _where, **dict.fromkeys(WITH_OUT, _with_out),
 }  # fmt: skip

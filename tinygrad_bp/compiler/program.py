@@ -9,13 +9,15 @@ next: how a program is recorded.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import count
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ARGUMENT, MEMORY, CONSTANT, SETTING, RESULT = "argument", "memory", "constant", "setting", "result"
 NESTED = {tuple, list, dict, slice}
@@ -31,22 +33,15 @@ class Value:
     `movable`: whether this memory belongs to its tensor alone, so that it may be laid into a larger buffer.
     """
 
-    __slots__ = ("array", "dtype", "id", "kind", "maker", "movable", "name", "scope", "shape")
+    __slots__ = ("array", "dtype", "id", "is_number", "kind", "maker", "movable", "name", "scope", "shape", "size")
 
     def __init__(self, kind: str, shape: tuple[int, ...], dtype: Any, name: str = "", scope: str = "") -> None:
         self.id = next(_numbers)
         self.kind, self.shape, self.dtype, self.name, self.scope = kind, shape, dtype, name, scope
+        self.is_number, self.size = dtype is None, prod(shape)
         self.maker: Call | None = None
         self.array: Any = None
         self.movable = False
-
-    @property
-    def is_number(self) -> bool:
-        return self.dtype is None
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
 
     def __repr__(self) -> str:
         kind = "number" if self.is_number else f"{self.dtype}{list(self.shape)}"
@@ -56,10 +51,11 @@ class Value:
 class Primitive:
     """What a call computes: a function of arrays, and what a pass has to know of it.
 
-    kind: "ufunc" (`function` is one), "reduce" (`function` is the ufunc whose `.reduce` is called), "view" (the result
-    looks into the memory of the first argument), "number" (arithmetic on Python numbers), "call" (any other function of
-    arrays), "opaque" (a function of this package with no NumPy name), "assign" (the first argument with the entries
-    that a chain of views names replaced by the second), "gather" (its arguments, flattened, one after another).
+    kind: "ufunc" (`function` is one, entry by entry), "gufunc" (one on whole matrices, as matmul), "reduce" (`function`
+    is the ufunc whose `.reduce` is called), "view" (the result looks into the memory of the first argument), "number"
+    (arithmetic on Python numbers), "call" (any other function of arrays), "opaque" (a function of this package with no
+    NumPy name), "assign" (the first argument with the entries that a chain of views names replaced by the second),
+    "gather" (its arguments, flattened, one after another).
     effect: it may not be dropped, merged or moved past another effect (a random draw, a check that may raise).
     """
 
@@ -80,7 +76,7 @@ class Call:
     `quiet` the floating-point warnings that the step had switched off around it, as {"over": "ignore"}.
     """
 
-    __slots__ = ("_inputs", "args", "kwargs", "outs", "phase", "prim", "quiet", "scope")
+    __slots__ = ("_inputs", "args", "elementwise", "kwargs", "outs", "phase", "prim", "quiet", "scope")
 
     def __init__(
         self, prim: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any], outs: list[Value],
@@ -89,6 +85,7 @@ class Call:
         self.prim, self.args, self.kwargs, self.outs = prim, args, kwargs, outs
         self.scope, self.phase, self.quiet = scope, phase, quiet or {}
         self._inputs: list[Value] | None = None
+        self.elementwise: bool | None = None  # as `primitives.elementwise` finds it
         for value in outs:
             value.maker = self
 
@@ -99,19 +96,17 @@ class Call:
     def inputs(self) -> list[Value]:
         """The Values that it reads, in order, repeated as they are repeated."""
         if self._inputs is None:  # passes ask again and again
-            self._inputs = list(values_in(self.args))
+            self._inputs = values_in(self.args)
             if self.kwargs:
                 self._inputs += values_in(self.kwargs)
         return self._inputs
 
     def replaced(self, new: dict[Value, Value]) -> Call:
-        """The same call, making the same Values, with other inputs."""
-        if not any(value in new for value in self.inputs()):
+        """A call that makes the same Values from other inputs."""
+        if new.keys().isdisjoint(self.inputs()):
             return self
-        self._inputs = None
-        self.args = swapped(self.args, new)
-        self.kwargs = {key: swapped(value, new) for key, value in self.kwargs.items()}
-        return self
+        args, kwargs = swapped(self.args, new), swapped(self.kwargs, new)
+        return Call(self.prim, args, kwargs, self.outs, self.scope, self.phase, self.quiet)
 
     def __repr__(self) -> str:
         named = [f"{key}={value!r}" for key, value in self.kwargs.items()]
@@ -154,10 +149,12 @@ class Program:
 
     def uses(self) -> dict[Value, list[Call]]:
         """Which calls read each Value."""
-        found: dict[Value, list[Call]] = {}
+        found: defaultdict[Value, list[Call]] = defaultdict(list)
         for call in self.calls:
-            for value in dict.fromkeys(call.inputs()):
-                found.setdefault(value, []).append(call)
+            for value in call.inputs():
+                readers = found[value]
+                if not readers or readers[-1] is not call:
+                    readers.append(call)
         return found
 
     def replace(self, new: dict[Value, Value]) -> None:
@@ -167,8 +164,7 @@ class Program:
             while value in new:
                 value = new[value]
             full[old] = value
-        for call in self.calls:
-            call.replaced(full)
+        self.calls = [call.replaced(full) for call in self.calls]
         self.outputs = [full.get(v, v) for v in self.outputs]
         self.writes = {memory: full.get(v, v) for memory, v in self.writes.items()}
         self.gradients = [(memory, full.get(v, v)) for memory, v in self.gradients]
@@ -181,34 +177,36 @@ class Program:
         return "\n".join([*lines, f"return {self.outputs}"])
 
 
-def values_in(tree: Any) -> Iterator[Value]:
+def values_in(tree: Any) -> list[Value]:
     """The Values in nested tuples, lists, dicts and slices."""
     kind = tree.__class__
     if kind is Value:
-        yield tree
-    elif kind is tuple or kind is list:
-        for part in tree:
-            if part.__class__ is Value:
-                yield part
-            elif part.__class__ in NESTED:
-                yield from values_in(part)
-    elif kind is dict:
-        yield from values_in(tuple(tree.values()))
+        return [tree]
+    if kind is dict:
+        tree = tree.values()
     elif kind is slice:
-        yield from values_in((tree.start, tree.stop, tree.step))
+        tree = (tree.start, tree.stop, tree.step)
+    elif kind not in NESTED:
+        return []
+    found: list[Value] = []
+    for part in tree:
+        if part.__class__ is Value:
+            found.append(part)
+        elif part.__class__ in NESTED:
+            found += values_in(part)
+    return found
 
 
 def swapped(tree: Any, new: Any) -> Any:
     """A nested structure with Values replaced: `new` is a mapping, or a function of a Value."""
-    if isinstance(tree, Value):
+    kind = tree.__class__
+    if kind is Value:
         return new(tree) if callable(new) else new.get(tree, tree)
-    if tree.__class__ not in NESTED:
-        return tree
-    if isinstance(tree, tuple | list):
-        return type(tree)([swapped(part, new) for part in tree])
-    if isinstance(tree, dict):
+    if kind is tuple or kind is list:
+        return kind([swapped(part, new) for part in tree])
+    if kind is dict:
         return {key: swapped(value, new) for key, value in tree.items()}
-    if isinstance(tree, slice):
+    if kind is slice:
         return slice(*(swapped(part, new) for part in (tree.start, tree.stop, tree.step)))
     return tree
 

@@ -36,6 +36,7 @@ class Scribe:
         self.blocks: dict[Variable, str] = {}  # of the loop that is being written: what it cuts → a block's name
         self._scalars: dict[Any, Variable] = {}
         self._bound: dict[int, str] = {}
+        self._layers: dict[str, str] = {}  # path → how it is spelled
         self.filled: dict[Variable, Value] = {}  # arrays of no dimensions → the number put into them at each run
         self._gradients = {whereabouts(layout.place[g]): leaf for (leaf, _), g in zip(
             layout.settled.program.gradients, layout.settled.gradients, strict=True)}  # fmt: skip
@@ -92,7 +93,12 @@ class Scribe:
 
     def _spelled(self, name: str) -> str:
         d, rest = ("d_", name[2:]) if name.startswith("d_") else ("", name)
-        return d + (of_layer if rest in self.layers else of_memory)(rest, self.layers)
+        return d + (self._layer(rest) if rest in self.layers else of_memory(rest, self.layers))
+
+    def _layer(self, path: str) -> str:
+        if path not in self._layers:
+            self._layers[path] = of_layer(path, self.layers)
+        return self._layers[path]
 
     def _unnamed(self, value: Value) -> str:
         """After the layer that a value belongs to, or after what made it."""
@@ -100,7 +106,7 @@ class Scribe:
         phase, prim = (call.phase, call.prim.name) if call else ("forward", "value")
         if phase == "update":
             return "change"
-        scope = of_layer(value.scope, self.layers) if value.scope else PLAIN.get(prim, prim)
+        scope = self._layer(value.scope) if value.scope else PLAIN.get(prim, prim)
         return f"d_{scope}" if phase == "backward" else scope
 
     def scalar(self, x: Any, dtype: Any) -> str:
@@ -140,8 +146,10 @@ class Scribe:
 
     def shaped(self, value: Value, shape: tuple[int, ...] | None) -> str:
         """An input of an elementwise call; in the shape of the result if it only lacks sizes of 1, which is faster."""
-        place, size = self.layout.at(value), value.size
-        if shape is None or value.shape == shape or size < 2 or size != prod(shape) or place.like is None:
+        if shape is None or value.shape == shape or value.size < 2 or value.size != prod(shape):
+            return self.operand(value)
+        place = self.layout.at(value)
+        if place.like is None:
             return self.operand(value)
         view = self.layout.view(place, "reshape", np.reshape, (shape,))
         return self.operand(value) if view is None else self.name(view)

@@ -7,11 +7,9 @@ next: where the results then live.
 
 from __future__ import annotations
 
-from copy import copy
-
 import numpy as np
 
-from .primitives import elementwise, independent, is_array
+from .primitives import elementwise, independent
 from .program import MEMORY, RESULT, Call, Primitive, Program, Value
 
 SMALL = 1 << 12  # entries; beyond, the memory that a copy takes costs more than the calls
@@ -35,19 +33,20 @@ class Settled:
         self.writes = {m: self._write(m, v) for m, v in program.writes.items() if m is not v}
         self.outputs = [v if v.is_number else self._output(v) for v in program.outputs]
         self.calls[:0] = self.early
-        self.calls = [new for call in self.calls for new in self._spread(call)]
+        spread: list[Call] = []
+        for call in self.calls:
+            small = elementwise(call) and call.out.size <= SMALL
+            repeated = [v for v in call.inputs() if 1 < v.size < call.out.size] if small else []
+            spread += self._spread(call, repeated) if repeated else [call]
+        self.calls = spread
 
-    def _spread(self, call: Call) -> list[Call]:
+    def _spread(self, call: Call, repeated: list[Value]) -> list[Call]:
         """A small elementwise call, its broadcast inputs copied out first: NumPy adds a row to each row of a matrix in
         twice the time that it takes to copy the row that often and to add two matrices, and allocates for it."""
-        if not elementwise(call) or call.out.size > SMALL:
-            return [call]
-        repeated = [v for v in dict.fromkeys(call.inputs()) if is_array(v) and 1 < v.size < call.out.size]
         new = {v: Value(RESULT, call.out.shape, v.dtype, f"{v.name}_rows" if v.name else "") for v in repeated}
         copies = [Call(COPY, (v,), {}, [out], call.scope, call.phase) for v, out in new.items()]
-        if copies:
-            call = copy(call).replaced(new)  # the program that was handed in stays as it is
-            self.made[call.out] = call
+        call = call.replaced(new)
+        self.made[call.out] = call
         self.made.update((made.out, made) for made in copies)
         return [*copies, call]
 
@@ -66,6 +65,9 @@ class Settled:
 
     def _disjoint(self, base: Value, g: Value) -> bool:
         """Whether g's part of its base can be had, and is from now on taken."""
+        if g is base and base not in self.parts:
+            self.parts[base] = 0, base.size * base.dtype.itemsize
+            return True
         root = np.empty(base.shape, base.dtype)
         array, path = root, []
         while g is not base:

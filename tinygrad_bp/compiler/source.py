@@ -136,9 +136,11 @@ class Source:
         """Comments where the layer changes, and `with errstate` around the lines that are to be quiet."""
         scope: tuple[str, str] | None = None
         quiet: dict[str, str] = {}
-        for i, line in enumerate(body):
+        later: list[dict[str, str]] = [{}]  # from the end: what the next line that may warn asks for
+        for line in reversed(body):
+            later.append(line.quiet if line.loud else later[-1])
+        for line, following in zip(body, reversed(later), strict=False):
             # A line that cannot warn goes with its neighbours.
-            following = next((x.quiet for x in body[i:] if x.loud), {})
             if quiet != (line.quiet if line.loud else quiet if following == quiet else {}):
                 quiet = line.quiet if line.loud else {}
                 if quiet:

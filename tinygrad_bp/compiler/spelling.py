@@ -66,7 +66,8 @@ def ufunc(trace: Trace, function: Any, method: str, inputs: tuple[Any, ...], kwa
     if method == "reduce":
         result = reduce(trace, function, inputs[0], *inputs[1:], **kwargs)
     elif method == "__call__":
-        result = trace.record("ufunc", function.__name__, function, inputs, kwargs)
+        kind = "ufunc" if function.signature is None else "gufunc"
+        result = trace.record(kind, function.__name__, function, inputs, kwargs)
     else:
         result = trace.record("call", f"{function.__name__}.{method}", getattr(function, method), inputs, kwargs)
     if out[0] is None:

@@ -132,6 +132,10 @@ class Trace:
         array = np.array(array)
         return Tracer(Storage(self, array, self.constant(array)), array)
 
+    def seen(self, array: Any) -> Any:
+        """An array as a stand-in: what is computed from it, even by its own methods, is written down."""
+        return self.fresh(array) if isinstance(array, np.ndarray) else array
+
     def empty(self, like: Any) -> Any:
         return self.fresh(np.zeros(like.shape, like.dtype))
 

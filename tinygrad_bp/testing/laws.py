@@ -264,6 +264,42 @@ def state_dict(trial: Trial) -> None:
         raise Broken(lost)
 
 
+def compiled(trial: Trial) -> None:
+    """Under `tg.compile` outputs, gradients and buffers are those of the eager layer, again and with new data."""
+    from ..compiler import compile
+    from ..errors import CompileError
+    from ..random import manual_seed
+
+    other = Trial(trial.make, trial.specs, trial.shapes, [*trial.seed, 3], trial.between)
+    layers, step = (trial.layer(), trial.layer()), compile(_pulled)
+    for stream, one in enumerate((trial, other, trial)):
+        results = []
+        for layer, function in zip(layers, (_pulled, step), strict=True):
+            manual_seed(trial.seed[0] + stream)
+            try:
+                results.append(function(layer, *one.inputs()))
+            except CompileError as error:
+                raise Untried(str(error)) from None
+        what = "outputs, or gradients of inputs and parameters, of the compiled layer and of the eager one"
+        _same(results[1], results[0], what)
+        held = [list(layer.state_dict().values()) for layer in layers]
+        _same(held[1], held[0], "parameters or buffers after a call of the compiled layer and of the eager one")
+
+
+def _pulled(layer: Any, *inputs: Any) -> list[Any]:
+    """The layer's outputs, and a fixed cotangent pulled back to inputs and parameters."""
+    from ..autograd import grad
+    from ..creation import tensor
+
+    outputs = outputs_of(layer(*[x.clone() for x in inputs]))  # which, unlike leaves, a layer may change in place
+    live = [y for y in outputs if y.requires_grad]
+    leaves = [x for x in (*inputs, *layer.parameters()) if x.requires_grad]
+    rng = np.random.default_rng(99)
+    cotangents = [tensor(rng.uniform(0.5, 2.0, y.array.shape).astype(y.array.dtype)) for y in live]
+    grads = grad(live, leaves, cotangents, materialize_grads=True) if live and leaves else ()
+    return [*(y.detach() for y in outputs), *grads]
+
+
 def unregistered(layer: Any) -> str:
     """What the layer keeps where state_dict, train and `.double()` do not find it, in a sentence; '' if nothing."""
     from ..nn import Module, Parameter
@@ -293,4 +329,5 @@ LAWS: dict[str, Callable[[Trial], None]] = {
     "batch": batch,
     "train/eval": train_eval,
     "state_dict": state_dict,
+    "compiled": compiled,
 }

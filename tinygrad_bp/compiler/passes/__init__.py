@@ -17,6 +17,7 @@ from .flat import flat
 from .fold import fold
 from .scale import scale
 from .sigmoid import sigmoid
+from .stack import stack
 from .sums import sums
 from .words import rebuilt
 
@@ -48,6 +49,7 @@ PASSES: dict[str, Pass] = {
         Pass("sums", sums, "other small sums by products with ones", False),
         Pass("sigmoid", sigmoid, "write the sigmoid of few numbers in three calls", False),
         Pass("scale", scale, "make one factor of two", False),
+        Pass("stack", stack, "compute the slopes of several layers at once", True),
         Pass("flat", flat, "update all parameters at once, in one piece of memory", True),
     )
 }
@@ -66,11 +68,15 @@ def optimise(program: Program, without: Iterable[str] = ()) -> Program:
         raise ArgumentError(f"compile: no pass is called {named}; there are {', '.join(PASSES)}")
     after = rebuilt(program, list(program.calls))
     after.removed = {name: 0 for name in PASSES if name not in off}
+    nothing: dict[str, Program] = {}  # pass → the program in which it found nothing: it need not look again
     for _ in range(ROUNDS):
         at_first = after
-        for name in after.removed:
+        for name in [name for name in after.removed if nothing.get(name) is not after]:
             before, after = after, PASSES[name].function(after)
-            after.removed[name] += gone(before, after)
+            if after is before:
+                nothing[name] = after
+            else:
+                after.removed[name] += gone(before, after)
         if after is at_first:
             break
     for call in after.calls:  # passes make copies of calls; the last one made need not be the one that stayed
@@ -82,7 +88,4 @@ def optimise(program: Program, without: Iterable[str] = ()) -> Program:
 def gone(before: Program, after: Program) -> int:
     """How many calls, other than views, are in the one program and not in the other."""
     there = {(*call.outs, call.prim.name) for call in after.calls}
-    return sum(
-        call.prim.kind != "view" and (*call.outs, call.prim.name) not in there
-        for call in (before.calls if after is not before else ())
-    )
+    return sum(call.prim.kind != "view" and (*call.outs, call.prim.name) not in there for call in before.calls)

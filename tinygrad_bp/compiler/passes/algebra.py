@@ -7,17 +7,18 @@ dtype before and after. Read `layout.py` next: the rules for views and copies.
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import copysign, inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..program import CONSTANT, Call, Value
+from ..program import CONSTANT, Value
 from .layout import shorter_view, smaller_operands, superfluous_copy
 from .words import is_ufunc, made_by, number, plain, rebuilt, summed
 
 if TYPE_CHECKING:
-    from ..program import Program
+    from ..program import Call, Program
 
 # ufunc → the number that leaves the other operand as it is, and on which sides it may stand
 NEUTRAL: dict[Any, tuple[float, tuple[int, ...]]] = {
@@ -35,8 +36,15 @@ class Facts:
     """What the rules ask about the program as it stands."""
 
     def __init__(self, program: Program) -> None:
-        self.makers = made_by(program)
-        self.plain, self.summed = plain(program), summed(program)
+        self.program, self.makers = program, made_by(program)
+
+    @cached_property
+    def plain(self) -> set[Value]:
+        return plain(self.program)
+
+    @cached_property
+    def summed(self) -> set[Value]:
+        return summed(self.program)
 
 
 def algebra(program: Program) -> Program:
@@ -44,22 +52,17 @@ def algebra(program: Program) -> Program:
     facts, new, kept = Facts(program), dict[Value, Value](), []
     changed = False
     for call in program.calls:
-        call = renamed(call, new)
+        call = call.replaced(new)
         better = simpler(call, facts)
         changed |= better is not call
         if isinstance(better, Value):
             better.name, better.scope = (better.name or call.out.name), (better.scope or call.out.scope)
             new[call.out] = better
             continue
-        facts.makers.update(dict.fromkeys(better.outs, better))
+        for out in better.outs:
+            facts.makers[out] = better
         kept.append(better)
     return rebuilt(program, kept, new) if changed else program
-
-
-def renamed(call: Call, new: dict[Value, Value]) -> Call:
-    if not any(value in new for value in call.inputs()):
-        return call
-    return Call(call.prim, call.args, call.kwargs, call.outs, call.scope, call.phase, call.quiet).replaced(new)
 
 
 def simpler(call: Call, facts: Facts) -> Call | Value:
@@ -100,8 +103,8 @@ def is_number(operand: Any, unit: float, dtype: Any) -> bool:
 
 
 def double_negative(call: Call, facts: Facts) -> Value | None:
-    inner = facts.makers.get(call.args[0])
-    if is_ufunc(call, np.negative) and inner is not None and is_ufunc(inner, np.negative):
-        x = inner.args[0]
-        return x if isinstance(x, Value) and stays(x, call.out) else None
-    return None
+    inner = facts.makers.get(call.args[0]) if is_ufunc(call, np.negative) else None
+    if inner is None or not is_ufunc(inner, np.negative):
+        return None
+    x = inner.args[0]
+    return x if isinstance(x, Value) and stays(x, call.out) else None

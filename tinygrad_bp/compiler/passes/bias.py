@@ -21,6 +21,7 @@ LONGEST = 1 << 12  # terms: beyond, a sum in pairs loses fewer digits than a pro
 def bias(program: Program) -> Program:
     """Write each sum over the rows of a matrix of floats as a product."""
     kept: list[Call] = []
+    ones = Ones()
     for call in program.calls:
         axes, x = summed_axes(call)
         if x is None or len(x.shape) != 2 or axes != (0,) or x.shape[0] > LONGEST:
@@ -28,7 +29,7 @@ def bias(program: Program) -> Program:
         elif x.shape[0] == 1:
             kept.append(like(call, RESHAPE, (x, call.out.shape), call.out.shape, call.out))
         else:
-            kept += product(call, (ones(x.shape[0], x.dtype), x), (x.shape[1],))
+            kept += product(call, (ones[x.shape[0], x.dtype], x), (x.shape[1],))
     return program if kept == program.calls else rebuilt(program, kept)
 
 
@@ -49,8 +50,12 @@ def summed_axes(call: Call) -> tuple[tuple[int, ...], Any]:
     return tuple(sorted(a % n for a in axes)), x
 
 
-def ones(n: int, dtype: Any) -> Value:
-    return constant(np.ones(n, dtype), "ones")
+class Ones(dict[tuple[int, Any], "Value"]):
+    """`ones[n, dtype]` is a vector of n ones, each made once."""
+
+    def __missing__(self, key: tuple[int, Any]) -> Value:
+        self[key] = constant(np.ones(*key), "ones")
+        return self[key]
 
 
 def product(call: Call, factors: tuple[Any, Any], shape: tuple[int, ...]) -> list[Call]:

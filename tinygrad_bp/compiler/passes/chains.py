@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..program import MEMORY, RESULT, Value
+from ..program import MEMORY, NESTED, RESULT, Value
 from .common import key_of
 from .words import made_by
 
@@ -90,14 +90,16 @@ class Search:
     def link(self, value: Value, shape: tuple[int, ...]) -> Call | None:
         """The call that makes a value, if a chain of this shape may contain it."""
         call = self.makers.get(value)
-        if call is None or call.phase != "update" or call.prim.kind != "ufunc" or call.prim.effect:
+        if call is None or value.shape != shape or call.phase != "update" or call.prim.kind != "ufunc":
             return None
-        if call.prim.function not in ROUNDED_ONCE or len(call.outs) != 1 or value in self.shared:
+        if call.prim.effect or call.prim.function not in ROUNDED_ONCE or len(call.outs) != 1 or value in self.shared:
             return None
-        plain_args = all(not isinstance(arg, tuple | list | dict) for arg in call.args) and not call.kwargs
-        fits = all(v.is_number or v.shape in ((), shape) for v in call.inputs()) and value.shape == shape
-        kinds = all(v.is_number or v.dtype.kind in "fiub" for v in (*call.inputs(), value))
-        return call if plain_args and fits and kinds else None
+        if call.kwargs or any(arg.__class__ in NESTED for arg in call.args) or value.dtype.kind not in "fiub":
+            return None
+        for v in call.inputs():
+            if not v.is_number and (v.shape not in ((), shape) or v.dtype.kind not in "fiub"):
+                return None
+        return call
 
     def chain(self, first: Value) -> Chain:
         """The chain of a memory, with all memories that hang together with it."""
@@ -145,7 +147,8 @@ class Search:
     def _shared_scalars(self) -> set[Value]:
         """0-d values that scale an array, or that several gradients' parameters depend on: no chain's own."""
         self.shared = set()
-        found = {v for call in self.program.calls if any(out.shape for out in call.outs) for v in call.inputs()}
+        scaling = [call for call in self.program.calls if any(out.shape for out in call.outs)]
+        found = {v for call in scaling for v in call.inputs() if not v.shape}
         seen: set[Value] = set()
         for memory in dict.fromkeys(m for m, _ in self.program.gradients if m.shape == () and m in self.writes):
             chain = Chain(memory)
@@ -153,7 +156,7 @@ class Search:
             own = {call.out for call in chain.calls}
             found |= seen & own
             seen |= own
-        return {v for v in found if v.shape == () and v.kind != MEMORY}
+        return {v for v in found if v.kind != MEMORY}
 
     # ------------------------------------------------------------------------------------- two chains alike
 
@@ -233,7 +236,9 @@ def may_move(value: Value) -> bool:
 
 def alike(a: Call, b: Call) -> bool:
     """Whether two calls apply the same function, and have the same plain arguments in the same places."""
-    if a.prim.function is not b.prim.function or len(a.args) != len(b.args):
+    if a.prim.function is not b.prim.function or len(a.args) != len(b.args) or a.quiet != b.quiet:
         return False
-    plain_a, plain_b = ([None if isinstance(x, Value) else (x,) for x in call.args] for call in (a, b))
-    return key_of([plain_a, a.quiet], {}) == key_of([plain_b, b.quiet], {})
+    return all(
+        x.__class__ is y.__class__ and (isinstance(x, Value) or key_of(x, {}) == key_of(y, {}))
+        for x, y in zip(a.args, b.args, strict=True)
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..program import CONSTANT, Primitive, Value
+from ..program import CONSTANT, Value
 from .words import rebuilt
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..program import Call, Program
 
+PLAIN = {int, bool, str, bytes, type(None), type(Ellipsis)}
 SMALL = 1 << 12  # bytes up to which constants are compared by content
 
 
@@ -26,15 +27,16 @@ def common(program: Program) -> Program:
     new: dict[Value, Value] = {}
     seen: dict[Hashable, Call] = {}
     constants: dict[Hashable, Value] = {}
+    met: set[Value] = set()
     kept = []
     for call in program.calls:
         for value in call.inputs():
-            if value.kind == CONSTANT and constants.setdefault(key_of(value, {}), value) is not value:
-                new[value] = constants[key_of(value, {})]
-        first = call
-        if not call.prim.effect:
-            parts = (call.prim, call.args, call.kwargs, call.quiet, len(call.outs))
-            first = seen.setdefault(key_of(parts, new), call)
+            if value.kind == CONSTANT and value not in met:
+                met.add(value)
+                first_alike = constants.setdefault(key_of(value.array, {}), value)
+                if first_alike is not value:
+                    new[value] = first_alike
+        first = call if call.prim.effect else seen.setdefault(key_of_call(call, new), call)
         if first is call:
             kept.append(call)
             continue
@@ -44,26 +46,34 @@ def common(program: Program) -> Program:
     return rebuilt(program, kept, new) if new else program
 
 
+def key_of_call(call: Call, new: dict[Value, Value]) -> Hashable:
+    """Equal for two calls that compute the same; `new` tells which Values are one."""
+    prim = call.prim
+    args = [new.get(arg, arg) if arg.__class__ is Value else key_of(arg, new) for arg in call.args]
+    named = key_of((call.kwargs, call.quiet), new) if call.kwargs or call.quiet else None
+    return (prim.function, prim.kind, prim.name, len(call.outs), named, *args)
+
+
 def key_of(part: Any, new: dict[Value, Value]) -> Hashable:
     """Equal for two arguments only if no function can tell them apart: 1, 1.0 and True differ, and 0.0 and -0.0."""
+    kind = part.__class__
     if isinstance(part, Value):
-        value = new.get(part, part)
-        return key_of(value.array, new) if value.kind == CONSTANT else value
+        return new.get(part, part)
+    if kind in PLAIN:
+        return kind, part
+    if kind is tuple or kind is list:
+        return (kind, *[key_of(item, new) for item in part])
     if isinstance(part, np.ndarray):
         content = part.tobytes() if part.nbytes <= SMALL and part.dtype != object else id(part)
         return (np.ndarray, part.dtype.str, part.shape, part.strides, content)
     if isinstance(part, np.generic):
-        return (type(part), part.dtype.str, part.tobytes())
+        return (kind, part.dtype.str, part.tobytes())
     if isinstance(part, float | complex):
-        return (type(part), np.asarray(part).tobytes())
-    if isinstance(part, tuple | list):
-        return (type(part), *[key_of(item, new) for item in part])
+        return (kind, np.asarray(part).tobytes())
     if isinstance(part, dict):
         return (dict, *[(name, key_of(item, new)) for name, item in sorted(part.items())])
     if isinstance(part, slice):
         return (slice, key_of((part.start, part.stop, part.step), new))
-    if isinstance(part, Primitive):
-        return (Primitive, part.kind, part.name, part.function)
-    if part is None or isinstance(part, bool | int | str | bytes | type | np.dtype):
-        return (type(part), part)
-    return (type(part), id(part))  # an object of its own: alike only itself
+    if isinstance(part, type | np.dtype):
+        return kind, part
+    return (kind, id(part))  # an object of its own: alike only itself

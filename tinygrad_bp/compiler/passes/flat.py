@@ -15,22 +15,23 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from ..program import GATHER, MEMORY, RESULT, Call, Program, Value, swapped
-from .chains import Group, Search
+from .chains import Group, Search, may_move
 from .words import GETITEM, RESHAPE, made_by, rebuilt
 
 
 def flat(program: Program) -> Program:
     """Lay out group after group, until none is left that can be."""
     tried: set[Value] = set()
-    while True:
+    while sum(map(may_move, program.writes)) > 1:
         better = None
         for group in Search(program).groups():
             if better is None and group.chain.first not in tried:
                 tried.add(group.chain.first)
                 better = laid(program, group) or largest_level(program, group)
         if better is None:
-            return program
+            break
         program = better
+    return program
 
 
 def laid(program: Program, group: Group) -> Program | None:
@@ -157,6 +158,8 @@ def largest_level(program: Program, group: Group) -> Program | None:
 def in_order(calls: list[Call]) -> list[Call] | None:
     """The calls so that each comes after what it reads, and effects keep their order; else as given. None: a circle."""
     made = {out: i for i, call in enumerate(calls) for out in call.outs}
+    if all(made.get(value, -1) < i for i, call in enumerate(calls) for value in call.inputs()):
+        return calls
     after: list[list[int]] = [[] for _ in calls]
     waiting = [0] * len(calls)
     effects = [i for i, call in enumerate(calls) if call.prim.effect]

@@ -31,13 +31,14 @@ def fold(program: Program) -> Program:
 
 def folded(call: Call, new: dict[Value, Value]) -> Any:
     """The result of a call, or None if it is not constant, or not worth its memory."""
+    for value in call.inputs():
+        if value.kind != CONSTANT and value not in new:
+            return None
     inputs = [new.get(value, value) for value in call.inputs()]
-    if any(value.kind != CONSTANT for value in inputs):
-        return None
     size = call.out.size * call.out.dtype.itemsize
     if size > max(LARGE, sum(np.asarray(value.array).nbytes for value in inputs)):
         return None
-    arrays = {value: new.get(value, value).array for value in call.inputs()}
+    arrays = {value: known.array for value, known in zip(call.inputs(), inputs, strict=True)}
     args, kwargs = swapped(call.args, arrays), swapped(call.kwargs, arrays)
     heard = {kind: "ignore" if call.quiet.get(kind) == "ignore" else "raise" for kind in ("over", "divide", "invalid")}
     try:

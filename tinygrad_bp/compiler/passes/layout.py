@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     class Facts(Protocol):
         makers: dict[Value, Call]
-        plain: set[Value]
-        summed: set[Value]
+
+        @property
+        def plain(self) -> set[Value]: ...
+        @property
+        def summed(self) -> set[Value]: ...
 
 
 def shorter_view(call: Call, facts: Facts) -> Call | Value:
@@ -68,14 +71,12 @@ def lies_free(call: Call, facts: Facts) -> bool:
 
 def smaller_operands(call: Call, facts: Facts) -> Call:
     """Operands as they were before they were repeated to the shape that the others have anyway."""
-    args = list(call.args)
+    args, found = list(call.args), False
     for i, operand in enumerate(args):
         small = before_repeating(operand, facts)
         if small is not None and broadcasts([*args[:i], small, *args[i + 1 :]], call.out.shape):
-            args[i] = small
-    if args == list(call.args) or not (lies_free(call, facts) or others_plain(args, facts)):
-        return call
-    return again(call, tuple(args))
+            args[i], found = small, True
+    return again(call, tuple(args)) if found and (lies_free(call, facts) or others_plain(args, facts)) else call
 
 
 def before_repeating(operand: Any, facts: Facts) -> Value | None:

@@ -26,20 +26,22 @@ POWER = Primitive("ufunc", "power", np.power)
 
 def sigmoid(program: Program) -> Program:
     """Rewrite each exp(-logaddexp(0, w)) of few entries whose negative serves nothing else."""
+    if not any(map(is_small_exp, program.calls)):
+        return program
     makers, uses, results = made_by(program), program.uses(), set(program.results())
     kept: list[Call] = []
     for call in program.calls:
-        exponent: Any = call.args[0] if is_ufunc(call, np.exp) else None
+        exponent: Any = call.args[0] if is_small_exp(call) else None
         minus = makers.get(exponent)
-        if minus is None or not is_ufunc(minus, np.negative) or len(uses[exponent]) > 1 or exponent in results:
-            kept.append(call)
-            continue
-        log = minus.args[0]
-        if is_log_of_sum(makers.get(log)) and call.out.dtype == np.float64 and call.out.size <= FEW:
-            kept.append(like(call, POWER, (constant(np.array(exp(-1)), "one_over_e"), log), call.out.shape, call.out))
-        else:
-            kept.append(call)
+        log: Any = minus.args[0] if minus is not None and is_ufunc(minus, np.negative) else None
+        if is_log_of_sum(makers.get(log)) and len(uses[exponent]) == 1 and exponent not in results:
+            call = like(call, POWER, (constant(np.array(exp(-1)), "one_over_e"), log), call.out.shape, call.out)
+        kept.append(call)
     return program if kept == program.calls else rebuilt(program, kept)
+
+
+def is_small_exp(call: Call) -> bool:
+    return is_ufunc(call, np.exp) and call.out.dtype == np.float64 and call.out.size <= FEW
 
 
 def is_log_of_sum(call: Call | None) -> bool:

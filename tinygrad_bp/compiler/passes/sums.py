@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from .bias import LONGEST, ones, product, summed_axes
+from .bias import LONGEST, Ones, product, summed_axes
 from .words import RESHAPE, like, rebuilt
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def sums(program: Program) -> Program:
     """Write sums over the columns of a matrix, and short sums of all entries, as products."""
     kept: list[Call] = []
+    ones = Ones()
     for call in program.calls:
         axes, x = summed_axes(call)
         n = 0 if x is None else len(x.shape)
@@ -25,9 +26,9 @@ def sums(program: Program) -> Program:
             kept.append(call)
         elif len(axes) == n:
             flat = [] if n == 1 else [like(call, RESHAPE, (x, (x.size,)), (x.size,))]
-            kept += [*flat, *product(call, (flat[0].out if flat else x, ones(x.size, x.dtype)), ())]
+            kept += [*flat, *product(call, (flat[0].out if flat else x, ones[x.size, x.dtype]), ())]
         elif n == 2 and axes == (1,):
-            kept += product(call, (x, ones(x.shape[1], x.dtype)), (x.shape[0],))
+            kept += product(call, (x, ones[x.shape[1], x.dtype]), (x.shape[0],))
         else:
             kept.append(call)
     return program if kept == program.calls else rebuilt(program, kept)

@@ -29,7 +29,6 @@ def rebuilt(program: Program, calls: list[Call], new: dict[Value, Value] | None 
     vars(after).update({name: copy(part) for name, part in vars(program).items()})
     after.calls = calls
     if new:
-        after.calls = [again(call) if any(v in new for v in call.inputs()) else call for call in calls]
         after.replace(new)
     return after
 
@@ -62,16 +61,18 @@ def is_call(call: Call | None, kind: str, name: str = "") -> bool:
 
 
 def is_ufunc(call: Call | None, function: Any) -> bool:
-    return call is not None and is_call(call, "ufunc") and call.prim.function is function
+    return call is not None and call.prim.function is function and call.prim.kind == "ufunc" and not call.kwargs
 
 
 def number(operand: Any) -> Any:
     """The one number that a literal or a constant is made of, or None."""
-    if isinstance(operand, bool | int | float | np.generic):
-        return operand
-    if not isinstance(operand, Value) or operand.kind != CONSTANT or operand.is_number or not operand.size:
+    if not isinstance(operand, Value):
+        return operand if isinstance(operand, bool | int | float | np.generic) else None
+    if operand.kind != CONSTANT or operand.is_number or not operand.size:
         return None
     first: Any = operand.array[(0,) * len(operand.shape)]
+    if operand.size == 1:
+        return first
     alike = (operand.array == first).all() and (np.signbit(operand.array) == np.signbit(first)).all() \
         if first.dtype.kind == "f" else (operand.array == first).all()  # fmt: skip
     return first if alike else None
