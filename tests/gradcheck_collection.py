@@ -4,7 +4,7 @@ Every layer is written once, in `autograd.Function` style, against a module `t` 
 `torch`. `WRONG` holds layers with one planted mistake and a pattern that the diagnosis must match; `RIGHT` those that a
 checker must not accuse: kinks, ties, bad scales, bad conditioning, randomness, float32. `Case.build(t, shape, seed)`
 gives the function and its inputs. The file is long because it is a list: independent layers of a few lines each. Used
-by `test_gradcheck_collection.py` and `benchmarks/gradcheck_quality.py`.
+by `test_gradcheck_collection.py` and `benchmarks/suites/gradcheck_quality.py`.
 """
 
 from __future__ import annotations

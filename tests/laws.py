@@ -295,7 +295,9 @@ def compiled_is_eager(op: Op, d: Draw) -> bool:
                     assert sizes_vary(op, d), "refused, though the sizes of its outputs depend on no value"
                 return True
             for x, y in zip(found, expected, strict=True):
-                close(x, y, rtol)
+                # NumPy raises a single number to a power by another function than an array: 1 ulp apart at p = 2.5.
+                ulps = 4 * np.finfo(y.dtype).eps if y.ndim == 0 and y.dtype.kind in "fc" else 0.0
+                close(x, y, max(rtol, ulps), atol=rtol)
     return True
 
 

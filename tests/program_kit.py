@@ -191,7 +191,7 @@ def training_step(
         g = ACTIVATIONS[activations[i]][1](b, g, outputs[i + 1])
         gradients[weights[i]] = b.dot(b.transpose(g), outputs[i])
         if bias:
-            gradients[biases[i]] = b.reduce(np.add, g, axis=0)
+            gradients[biases[i]] = b.getitem(g, (0, ...)) if batch == 1 else b.reduce(np.add, g, axis=0)
         g = b.dot(g, weights[i])
     b.scope, b.phase = "", "update"
     descend(b, {p: gradients[p] for p in [p for pair in zip(weights, biases or weights, strict=True) for p in pair]},

@@ -264,6 +264,13 @@ def test_algebra_joins_views() -> None:
     assert [(call.prim.name, call.args[1]) for call in after.calls] == [("transpose", (2, 0, 1)), ("reshape", (24,))]
 
 
+def test_algebra_takes_all_of_an_array_by_a_reshape() -> None:
+    b = Build()
+    x = b.argument((1, 3))
+    b.output(b.getitem(x, 0), b.getitem(x, (0, slice(None, None, -1))), b.getitem(x, (0, slice(1, None))))
+    assert [call.prim.name for call in checked("algebra", b.program).calls] == ["reshape", "getitem", "getitem"]
+
+
 def test_algebra_joins_views_in_the_right_order() -> None:
     b = Build()
     x = b.argument((2, 3, 4))

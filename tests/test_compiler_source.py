@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from program_kit import GETITEM, TRANSPOSE, Build, Data, data_for, programs, training_step
 
 from tinygrad_bp.compiler import loops
+from tinygrad_bp.compiler.passes import optimise
 from tinygrad_bp.compiler.program import GATHER, Program, Value, run
 from tinygrad_bp.compiler.source import Source, write
 
@@ -168,13 +169,27 @@ def test_the_source_reads_like_a_tutorial() -> None:
         "    # layer0: Linear(in_features=2, out_features=3, bias=False)",
         "    x.dot(layer0_weight_T, layer0)",
         "    subtract(layer1, y, difference)",
-        "    # backward: layer1",
+        "    # backward: layer1 (Linear)",
         "    multiply(layer1, d_layer1, d_layer1)",
         "    d_layer1_T.dot(layer0, d_layer1_weight)",
         "    # update",
         "    subtract(layer1_weight, change_2, layer1_weight)",
     ):
         assert line in text.splitlines()
+
+
+def test_the_bias_gradient_of_a_batch_of_one_is_computed_where_it_belongs() -> None:
+    source = assert_runs(optimise(training_step((2, 3, 1), batch=1, bias=True)))
+    assert "[...] =" not in source.text
+
+
+def test_a_loop_names_rows_of_arrays_and_blocks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "LARGE", 1)
+    monkeypatch.setattr(loops, "ENTRIES", 8)
+    b = Build()
+    x, m = b.argument((9, 4), name="x"), b.memory((9, 4), name="m")
+    b.write(m, b.ufunc(np.multiply, b.ufunc(np.add, b.ufunc(np.tanh, m, name="z"), x, name="z"), m))
+    assert "tanh(m_rows, z_block)" in assert_runs(b.program).text
 
 
 @pytest.mark.parametrize("name", ["lambda", "sum", "layer.0.weight", "2", "", "é", "step", "x", "multiply", "match"])

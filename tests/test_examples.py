@@ -73,7 +73,7 @@ def accuracy(text: str) -> float:
 
 def test_all_examples_are_found() -> None:
     tutorials = {"binary_and", "digits", "exam_scores", "linear_2_2_1", "mazur", "mnist", "xor_bias"}
-    assert tutorials | {"check_your_numpy", "custom_layer"} <= set(NAMES)
+    assert tutorials | {"check_your_numpy", "compiled_step", "custom_layer"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -260,6 +260,23 @@ def test_check_your_numpy_names_the_texts_faults(example: Example, capsys: pytes
     assert outer.split() == ["PASS", "first", "PASS", "second"]
     assert xor.count("→ sign: your gradient is minus the right one everywhere") == 2
     assert "constant factor 3/2" in exam
+
+
+def test_compiled_step_shows_the_texts_deltas_and_leaves_home(
+    example: Example, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example("compiled_step").main(["--quick"])
+    text = capsys.readouterr().out
+    for name in ("o_delta", "z2_delta", "loss, first", "loss, last"):
+        assert np.ptp(table(text, name), axis=1).max() <= 1e-8
+    assert re.search(r"multiply\(.*d_output\) +← minus the text's o_delta\n", text)
+    assert re.search(r"multiply\(.*d_hidden\) +← minus the text's z2_delta\n", text)
+    here, alone, actual = table(text, "score").T
+    assert here.tolist() == alone.tolist()
+    assert np.abs(here - actual).max() < 0.2
+    apart = re.search(r"those trained here by (\S+) at most", text)
+    assert apart
+    assert float(apart[1]) < 1e-12
 
 
 def test_mnist_splits_the_test_files_where_the_training_files_are_missing(

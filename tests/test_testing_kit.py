@@ -344,9 +344,10 @@ def test_the_entry_point_names_a_module_that_the_wheel_contains() -> None:
     assert "/pytest_tinygrad_bp.py" in included["sdist"]["include"]
 
 
-def test_what_the_page_shows_is_so() -> None:
+@pytest.mark.parametrize("page", ["gradcheck.md", "compiler.md"])
+def test_what_the_page_shows_is_so(page: str) -> None:
     tg.manual_seed(0)
-    failed, tried = doctest.testfile(str(ROOT / "docs" / "gradcheck.md"), module_relative=False, verbose=False)
+    failed, tried = doctest.testfile(str(ROOT / "docs" / page), module_relative=False, verbose=False)
     assert tried > 8
     assert not failed
 

@@ -97,7 +97,8 @@ from .utilities import (
 )
 
 if TYPE_CHECKING:
-    from . import cuda, data, gradcheck, nn, optim, random, serialize, testing
+    from . import compiler, cuda, data, gradcheck, nn, optim, random, serialize, testing
+    from .compiler import compile, export_numpy
     from .random import (
         Generator,
         default_generator,
@@ -361,13 +362,13 @@ def load(path: Any) -> dict[str, Tensor]:
 __all__ = [
     "ArgumentError", "AxisError", "CompileError", "DtypeError", "FileFormatError", "Generator", "GraphError",
     "InplaceError", "ModuleError", "NonFiniteError", "ShapeError", "Size", "StateDictError", "Tensor", "TensorError",
-    "allclose", "arange", "as_tensor", "autograd", "bernoulli", "bool", "cuda", "data", "default_generator",
-    "device", "double", "empty", "empty_like", "enable_grad", "equal", "eye", "float", "float16", "float32",
-    "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_rng_state", "gradcheck", "half",
-    "inference_mode", "initial_seed", "int", "int16", "int32", "int64", "int8", "is_grad_enabled",
-    "is_inference_mode_enabled", "is_tensor", "linspace", "load", "long", "manual_seed", "multinomial", "nn",
-    "no_grad", "normal", "numel", "ones", "ones_like", "optim", "rand", "rand_like", "randint", "randint_like",
-    "randn", "randn_like", "random", "randperm", "result_type", "save", "seed", "serialize",
+    "allclose", "arange", "as_tensor", "autograd", "bernoulli", "bool", "compile", "compiler", "cuda", "data",
+    "default_generator", "device", "double", "empty", "empty_like", "enable_grad", "equal", "export_numpy", "eye",
+    "float", "float16", "float32", "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_rng_state",
+    "gradcheck", "half", "inference_mode", "initial_seed", "int", "int16", "int32", "int64", "int8",
+    "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "linspace", "load", "long", "manual_seed",
+    "multinomial", "nn", "no_grad", "normal", "numel", "ones", "ones_like", "optim", "rand", "rand_like", "randint",
+    "randint_like", "randn", "randn_like", "random", "randperm", "result_type", "save", "seed", "serialize",
     "set_default_dtype", "set_grad_enabled", "set_rng_state", "short", "tensor", "testing", "uint8", "zeros",
     "zeros_like",
     *_OPERATIONS,

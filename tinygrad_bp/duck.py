@@ -59,6 +59,12 @@ def check(function: Callable[..., None], *args: Any) -> None:
         function(*args)
 
 
+def outside_a_trace() -> None:
+    """Raise in a trace: a generator that is seeded in a step would be seeded once, and never again."""
+    if TRACES:
+        TRACES[-1].seeded()
+
+
 def draw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Random numbers by `function`; in a trace they are drawn anew at each call."""
     return TRACES[-1].draw(function, args, kwargs) if TRACES else function(*args, **kwargs)

@@ -19,6 +19,7 @@ from .explain import explain
 from .passes import PASSES
 from .plan import MISS, PLANS, Plan
 from .recording import record
+from .rehearse import entitle
 from .tree import Leaves
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ class Compiled:
             functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if (TRACES and TRACES[-1].mine()) or self._eager:
-            return self.function(*args, **kwargs)
         if self._plan is not None:
             result = self._plan.enter(args, kwargs)
             if result is not MISS:
@@ -65,7 +64,9 @@ class Compiled:
         return self._other(args, kwargs)
 
     def _other(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The plan that ran last does not fit: another one, or a new one."""
+        """The plan that ran last does not fit: another one, or a new one; in a recording the function itself."""
+        if (TRACES and TRACES[-1].mine()) or self._eager:  # no plan fits stand-ins
+            return self.function(*args, **kwargs)
         for plan in [plan for plan in self._plans if plan is not self._plan]:
             result = plan.enter(args, kwargs)
             if result is not MISS:
@@ -99,7 +100,7 @@ class Compiled:
         except CompileError as error:
             if not self.fallback:
                 raise
-            self._eager = True
+            self._eager, self._plan = True, None
             warnings.warn(f"{error}\nFrom now on it runs eagerly (fallback=True).", UserWarning, stacklevel=4)
             return self.function(*args, **kwargs)
         self._plan = plan
@@ -126,7 +127,8 @@ class Compiled:
         leaves = Leaves(args, kwargs, getattr(self.function, "__code__", None))
         for i, value in enumerate(leaves.fixed):
             reach.visit(value, f"argument_{i}")
-        run, patterns = record(self.function, reach.named(), leaves)
+        entitle(reach.named())
+        run, patterns = record(self.function, reach, leaves)
         return Plan(run, patterns, self.without)
 
     @property
@@ -188,7 +190,7 @@ def compile(
         without: names of passes to leave out ("bias", "flat", ...; see `tinygrad_bp.compiler.PASSES`).
         fallback: run eagerly, after saying so once, what cannot be compiled; otherwise CompileError is raised.
 
-    Gradients that a compiled step leaves in `.grad` are overwritten by its next call; clone one to keep it.
+    The gradients in `.grad` lie in buffers that the next call uses again; where somebody kept one, it takes new ones.
 
     >>> import tinygrad_bp as tg
     >>> model = tg.nn.Linear(2, 1)

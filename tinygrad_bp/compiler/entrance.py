@@ -58,9 +58,9 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     """enter(args, kwargs) → what the step returns, or MISS."""
     w = Writer()
     w.names.update(
-        MISS=MISS, MODE=MODE, CHANGES=CHANGES, CLOCK=CLOCK, REWRITTEN=REWRITTEN, check_alias=check_alias, Tensor=Tensor,
-        ndarray=np.ndarray, plan=plan, seen=plan.seen, recheck=plan.recheck, run=plan.linked.run, wrap=wrap,
-        asarray=np.asarray, failed=plan.failed, acquire=plan.lock.acquire, release=plan.lock.release,
+        MISS=MISS, MODE=MODE, CHANGES=CHANGES, CLOCK=CLOCK, REWRITTEN=REWRITTEN, check_arguments=check_arguments,
+        Tensor=Tensor, ndarray=np.ndarray, plan=plan, seen=plan.seen, recheck=plan.recheck, run=plan.linked.run,
+        wrap=wrap, asarray=np.asarray, failed=plan.failed, acquire=plan.lock.acquire, release=plan.lock.release,
         shared=plan.shared, owners=plan.owners, leave=plan.leave, Leaves=Leaves, SPEC=plan.leaves.spec,
         ORDERS=plan.leaves.orders,
     )  # fmt: skip
@@ -116,6 +116,8 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
     w.unless(f"len(args) == {len(args)} and not kwargs")
     names = []
     identities(w, plan, args)
+    if any(leaf.facts[0] for leaf in args):
+        w.add("if REWRITTEN: check_arguments(args)")
     for i, leaf in enumerate(args):
         tensor, shape, dtype, needs, grad = leaf.facts
         x = f"x{i}"
@@ -123,11 +125,10 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         if tensor:
             nodes = f"{x}.node is {'not ' * needs}None and {x}.grad is {'not ' * grad}None"
             w.unless(f"isinstance({x}, Tensor) and {nodes}")
-            w.add(f"if REWRITTEN: check_alias({x}.array, {x}.node, 'a compiled step')")
             w.add(f"{x} = {x}.array")
         d = w.name(dtype, "dtype")
         w.unless(f"{x}.__class__ is ndarray and {x}.shape == {shape} and ({x}.dtype is {d} or {x}.dtype == {d})")
-        w.add(f"if {x}.base is not None or id({x}) in owners: shared({x})")
+        w.add(f"if {x}.base is not None{f' or id({x}) in owners' * plan.own_memory}: shared({x})")
         names.append(x)
     return names
 
@@ -167,6 +168,13 @@ def held(w: Writer, plan: Plan) -> None:
     w.add("return plan.enter(args, kwargs)", 2)
 
 
+def check_arguments(args: tuple[Any, ...]) -> None:
+    """No argument looks into memory whose graph was changed in place since."""
+    for x in args:
+        if isinstance(x, Tensor):
+            check_alias(x.array, x.node, "a compiled step")
+
+
 def reading(w: Writer, place: Place) -> str:
     """How the value at a place is read."""
     if isinstance(place.container, Attributes):
@@ -189,7 +197,10 @@ def facts(w: Writer, plan: Plan) -> None:
     for container, n, _ in plan.run.reach.lengths:
         w.unless(f"len({w.name(container, 'c')}) == {n}")
     for container, row, _ in plan.run.reach.rows:
-        if row:
+        if 0 < len(row) <= INLINE and isinstance(container, list):
+            c = w.name(container, "c")
+            w.unless(" and ".join(f"{c}[{i}] is {w.name(entry, 'e')}" for i, entry in enumerate(row)))
+        elif row:
             w.names.update(is_=is_)
             values = f"{w.name(container, 'c')}{'.values()' * isinstance(container, dict)}"
             w.unless(f"all(map(is_, {values}, {w.name(row, 'row')}))")
@@ -204,10 +215,10 @@ def facts(w: Writer, plan: Plan) -> None:
 
 def memory(w: Writer, plan: Plan) -> None:
     """Each tensor still has its array, and, where the program depends on it, its gradient."""
-    tensors = [(h, plan.arrays[v]) for v, h in plan.used if isinstance(h, Tensor)]
+    tensors = [(h, plan.given[v]) for v, h in plan.used if isinstance(h, Tensor)]
     for value, holder in plan.used:
         if isinstance(holder, Place):
-            w.unless(f"{reading(w, holder)} is {w.name(plan.arrays[value], 'a')}")
+            w.unless(f"{reading(w, holder)} is {w.name(plan.given[value], 'a')}")
     if len(tensors) <= INLINE:
         for tensor, array in tensors:
             w.unless(f"{w.name(tensor, 't')}.array is {w.name(array, 'a')}")
@@ -266,12 +277,13 @@ def returned(w: Writer, plan: Plan, tree: Any) -> str:
         if tree.kind == "array":
             return f"asarray(values[{tree.index}])"
         node = f", {w.name(plan.node(tree), 'node')}" if tree.freed else ""
-        return f"wrap(values[{tree.index}]{node})"
+        value = f"values[{tree.index}]"  # a number of NumPy's, where it has no dimensions
+        return f"wrap({value if plan.program.outputs[tree.index].shape else f'asarray({value})'}{node})"
     if isinstance(tree, View):
         if tree.index is not None:
             array = f"{w.name(tree, 'view')}.of(values[{tree.index}])"
-        elif tree.home in plan.arrays:
-            array = w.name(tree.of(plan.arrays[tree.home]), "a")
+        elif tree.home in plan.given:
+            array = w.name(tree.of(plan.given[tree.home]), "a")
         else:
             i = plan.recorded.arguments.index(tree.home)
             array = f"{w.name(tree, 'view')}.of({given(plan)}[{i}]{'.array' * plan.is_tensor(i)})"

@@ -1,7 +1,7 @@
 """Whose memory an array is: may the compiler lay it into a longer buffer, and does it lie in one already?
 
-A parameter is moved only if nobody else can notice: no other array looks into its memory, and nobody but its tensor holds
-the array. Read `recording.py` next.
+A parameter is moved only if nobody else can notice: no other array looks into its memory, and nobody but its tensor
+holds the array. Read `recording.py` next.
 """
 
 from __future__ import annotations

@@ -55,9 +55,10 @@ class Plan:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
         self.recorded, second, handed = cut(run) if run.live else (run.program, None, [])
         self.arrays = {value: held(holder) for value, holder in run.memory}
-        self.program = optimise(self.recorded, tuple(without) + (("flat",) if second else ()))
+        self.given = dict(self.arrays)  # as the tensors have them
+        self._optimise(tuple(without) + (("flat",) if second else ()))
         if self._torn_apart():
-            self.program = optimise(self.recorded, tuple(without))
+            self._optimise(tuple(without))
         used = {value for call in self.program.calls for value in call.inputs()} | set(self.program.results())
         self.program.settings = [value for value in self.program.settings if value in used]
         self.mode, self.lock = (MODE.grad, MODE.inference), Lock()
@@ -77,11 +78,14 @@ class Plan:
     def renew(self) -> None:
         """Link the program, with buffers of its own for everything that does not outlive the step."""
         self.linked = self.source.link(self.program_memory)
-        self.gradients = [wrap(g) for g in self.linked.gradients]
+        turned = set(self.program.turned.values())
+        pairs = zip(self.program.gradients, self.linked.gradients, strict=True)
+        self.gradients = [wrap(g.T if memory in turned else g) for (memory, _), g in pairs]
         self.gradient_arrays = [g.array for g in self.gradients]
         self.leaves_of = [t for t, i in self.run.grads if i is not None]
         self.stamps = self._stamps()
         self.owners = {id(buffer_of(array)) for array in self._written()}
+        self.own_memory = any(array.base is None for array in self._written())
         self.counts: list[int] = []
         self.enter = entrance(self)
         self.count()
@@ -105,6 +109,10 @@ class Plan:
         return False
 
     # ------------------------------------------------------------ memory
+    def _optimise(self, without: tuple[str, ...]) -> None:
+        self.program = optimise(self.recorded, without)
+        self.arrays.update({new: self.arrays[old].T for new, old in self.program.turned.items()})
+
     def _torn_apart(self) -> bool:
         """Whether memory that already lies in one piece for another plan would be moved; it is told to stay."""
         stay = [
@@ -114,7 +122,7 @@ class Plan:
             if in_flat(self.arrays[member]) and one_piece([self.arrays[m] for m in members]) is None
         ]
         for member in stay:
-            member.movable = False
+            self.program.turned.get(member, member).movable = False
         return bool(stay)
 
     def _laid_out(self) -> dict[Value, np.ndarray]:
@@ -136,15 +144,18 @@ class Plan:
             part[...] = self.arrays[member]
             start += member.size
             self.arrays[member] = part
+            recorded = self.program.turned.get(member)
+            self.given[recorded or member] = seen = part if recorded is None else part.T
             for value, holder in (*self.run.memory, *self.run.aliases):
-                if value is member:
-                    holder.array = part
+                if value is (recorded or member):
+                    holder.array = seen
 
     def _used(self) -> list[tuple[Value, Any]]:
         """The memories that the program reads or writes, as tensors know them."""
         used = set(self.program.memories()) | set(self.backward.program.memories() if self.backward else ())
         for whole, members in self.program.flat.items():
             used.update(members if whole in used else ())
+        used.update([self.program.turned.get(value, value) for value in used])
         return [(value, holder) for value, holder in (*self.run.memory, *self.run.aliases) if value in used]
 
     def _written(self) -> list[np.ndarray]:
@@ -194,7 +205,9 @@ class Plan:
         if not isinstance(spec, Output):
             return spec
         count = len(self.program.outputs)
-        return values[count + spec.index] if spec.kind == "number" else wrap(values[spec.index])
+        if spec.kind == "number":
+            return values[count + spec.index]
+        return wrap(np.asarray(values[spec.index], order="C"))  # so that it may be laid beside the parameters' others
 
     def failed(self, error: BaseException) -> None:
         """Say whether an error came before or after the first change of a parameter."""

@@ -234,6 +234,6 @@ def _with_out(call: Call, w: Scribe, out: str) -> list[str]:
 
 
 WRITERS: dict[str, Callable[[Call, Any, str], list[str]]] = {
-    "ufunc": _ufunc, "gufunc": _ufunc, "reduce": _reduce, "gather": _gather, "assign": _assign, "copy": _copy, "astype": _copy,
-    "dot": _dot, "vdot": _vdot, "where": _where, **dict.fromkeys(WITH_OUT, _with_out),
+    "ufunc": _ufunc, "gufunc": _ufunc, "reduce": _reduce, "gather": _gather, "assign": _assign, "copy": _copy,
+    "astype": _copy, "dot": _dot, "vdot": _vdot, "where": _where, **dict.fromkeys(WITH_OUT, _with_out),
 }  # fmt: skip

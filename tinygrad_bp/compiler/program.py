@@ -133,6 +133,7 @@ class Program:
         self.numbers: list[Value] = []
         self.layers: dict[str, str] = {}
         self.removed: dict[str, int] = {}  # pass → how many calls it took away, for `explain`
+        self.turned: dict[Value, Value] = {}  # memory → the memory whose transpose it (and its gradient) now is
         self.flat: dict[Value, list[Value]] = {}  # memory in one piece → the memories that now are views of it
 
     def results(self) -> list[Value]:

@@ -282,8 +282,9 @@ class Run:
         changed += [name for c, content, name in self.reach.sets if c != content]
         changed += [name for c, keys, name in self.reach.orders if id(c) not in born and list(c) != keys]
         if changed:
+            named = ", ".join(map(repr, dict.fromkeys(changed)))
             raise CompileError(
-                f"tg.compile: the step changes {', '.join(map(repr, changed))}, which is plain Python and would not "
+                f"tg.compile: the step changes {named}, which is plain Python and would not "
                 "happen again in the compiled step. Do it outside the step (as `scheduler.step()`), or return the value"
             )
 

@@ -10,9 +10,7 @@ from .program import CONSTANT, Call, Program, Value
 
 def difference(a: Program, b: Program) -> str:
     """"" if both programs are the same; else the first thing that differs, in words."""
-    pairs: dict[Value, Value] = {}
-    for x, y in zip_longest([*a.arguments, *a.settings], [*b.arguments, *b.settings]):
-        pairs[x] = y
+    pairs: dict[Value, Value] = dict(zip_longest([*a.arguments, *a.settings], [*b.arguments, *b.settings]))
     for one, other in zip_longest(a.calls, b.calls):
         if one is None or other is None:
             return f"one run made {len(a.calls)} calls and the other {len(b.calls)}"

@@ -35,6 +35,7 @@ class Scribe:
         self.loop: Loop | None = None
         self.blocks: dict[Variable, str] = {}  # of the loop that is being written: what it cuts → a block's name
         self._scalars: dict[Any, Variable] = {}
+        self._cuts: dict[Variable, str] = {}  # the same in every loop
         self._bound: dict[int, str] = {}
         self._layers: dict[str, str] = {}  # path → how it is spelled
         self.filled: dict[Variable, Value] = {}  # arrays of no dimensions → the number put into them at each run
@@ -58,13 +59,23 @@ class Scribe:
         return self.locals[x]
 
     def cut(self, variable: Variable, shape: tuple[int, ...]) -> str:
-        """The name of a variable; inside a loop over blocks that of its block."""
-        name = self.name(variable)
+        """The name of a variable; inside a loop over blocks of rows that of what the loop cuts from it."""
         if self.loop is None or shape != self.loop.shape:
-            return name
+            return self.name(variable)
         if variable not in self.blocks:
-            self.blocks[variable] = self.names.pick(f"{name}_block")
+            if variable not in self._cuts:
+                self._cuts[variable] = self._cut(variable, self.loop.shape[0])
+            self.blocks[variable] = self._cuts[variable]
         return self.blocks[variable]
+
+    def _cut(self, variable: Variable, total: int) -> str:
+        """`x_rows` for some rows of x; `x_block` for an array that itself is no larger than a block."""
+        if variable.like is None or len(variable.like) == total:
+            return self.names.pick(f"{self.name(variable)}_rows")
+        if not variable.name:
+            variable.name = self.names.pick(f"{self._hint(variable)}_block")
+            self.variables.append(variable)
+        return variable.name
 
     def name(self, variable: Variable) -> str:
         """The name of a variable, chosen when it is first asked for."""
@@ -79,7 +90,8 @@ class Scribe:
         if variable.values and variable.values[-1] in self.layout.fresh and variable.values[-1].shape == ():
             return "loss"
         value = named[-1] if named else variable.values[0] if variable.values else None
-        if not named and (leaf := self._gradients.get(whereabouts(variable))) is not None:
+        leaf = None if named else self._gradients.get(whereabouts(variable))
+        if leaf is not None and variable.like is not None and variable.like.shape == leaf.shape:
             return f"d_{of_memory(leaf.name or 'leaf', self.layers)}"
         if variable.base is not None and variable.same is variable and (value is None or not value.name):
             return f"{self.name(variable.base)}_{suffix(variable)}"

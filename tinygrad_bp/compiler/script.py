@@ -6,16 +6,17 @@ You will know how arguments are checked and results put together around the gene
 from __future__ import annotations
 
 import operator
+from itertools import pairwise
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import Tensor
-from ..errors import CompileError
-from .capture import Entry
+from .names import identifier
+from .rehearse import where
 from .results import Output, View
-from .standalone import Standalone, described, literal, loaded
+from .standalone import Standalone, described, literal, loaded, quoted
 from .tree import Fixed, Kind
 
 if TYPE_CHECKING:
@@ -34,15 +35,24 @@ def _checked(name, array, shape, dtype):
     return array
 '''
 LOADED = '''
-with np.load(Path(__file__).with_suffix(".npz")) as _file:
-    _saved = dict(_file)
-
 
 def _loaded(name, shape, dtype):
     """An array of the .npz file."""
-    return _checked(name, _saved[name], shape, dtype).copy()
+    return np.asarray(_checked(name, _saved.pop(name), shape, dtype), order="C")
+
+
+with np.load(Path(__file__).with_suffix(".npz")) as _file:
+    _saved = dict(_file)
+'''
+HOLDS = '''
+
+def _holds(condition, truth):
+    """The numbers of the settings decide what a step does, and this one was written when the condition held."""
+    if not truth:
+        raise ValueError(f"this file was written for settings with {condition}; export the step anew with other ones")
 '''
 FIXED = '''
+
 def _only(name, given, value):
     """What is no array was fixed when this file was written."""
     if type(given) is not type(value) or given != value:
@@ -80,14 +90,14 @@ class Script:
         names = iter(self.parts.parameters)
         self.saved = self.parts.saved
         self.local = {value: next(names) for value in (*program.arguments, *program.settings)}
-        self.changed = {place: spec for place, spec in ((p, s) for p, s in facts.run.numbers)}
+        self.changed = {where(place): (place, spec) for place, spec in facts.run.numbers}
         self.before: list[str] = []
         self.positional = self._arguments()
         self.keywords = self._settings()
         self.after = self._numbers()
         self.result = self._returned(facts.run.out)
         state = self._state() if facts.kind == "step" else ""
-        needed = set(self.keys[value] for value in self.homes) | {k for k in self.saved if k not in self.keys.values()}
+        needed = {self.keys[v] for v in self.homes} | (self.saved.keys() - set(self.keys.values()))
         self.saved = {key: array for key, array in self.saved.items() if key in needed}
         self.text = self._text(state)
 
@@ -129,16 +139,16 @@ class Script:
         return [*names, *(f"x{i}" for i in range(len(names), count))][:count]
 
     def _check(self, value: Value, name: str, text: str) -> None:
-        self.before.append(f"{name} = _checked({text!r}, {text}, {value.shape!r}, {value.dtype.name!r})")
+        self.before.append(f"{name} = _checked({quoted(text)}, {text}, {value.shape!r}, {quoted(value.dtype.name)})")
 
     def _take_apart(self, text: str, tree: Any, values: Any) -> None:
         if isinstance(tree, Kind):
             value = next(values)
             self._check(value, self.local[value], text)
         elif isinstance(tree, Fixed):
-            self.before.append(f"_only({text!r}, {text}, {literal(tree.value)})")
+            self.before.append(f"_only({quoted(text)}, {text}, {literal(tree.value)})")
         else:
-            self.before.append(f"_only({f'len({text})'!r}, len({text}), {len(tree)})")
+            self.before.append(f"_only({quoted(f'len({text})')}, len({text}), {len(tree)})")
             for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
                 self._take_apart(f"{text}[{literal(key)}]", part, values)
 
@@ -147,33 +157,26 @@ class Script:
         run, found = self.facts.run, []
         for value in self.program.settings:
             name, place = self.local[value], run.trace.places[value]
-            if isinstance(place.container, Entry):
-                self.before.append(f"{name} = {self._entry(place.container.array)}.item()")
-            elif place in self.changed:
-                self.before.append(f"{name} = _numbers[{place.name!r}]")
+            if value in self.facts.entries:
+                self.before.append(f"{name} = {self._kept(self.facts.entries[value])}.item()")
+            elif where(place) in self.changed:
+                self.before.append(f"{name} = _numbers[{quoted(place.name)}]")
             else:
                 found.append(f"{name}={literal(self.facts.settings[value])}")
         for compare, value, number, outcome in run.trace.conditions:
             if value in self.local:
                 sign = "==" if compare is None else SIGNS[compare]
                 test = f"{'' if outcome else 'not '}{self.local[value]} {sign} {literal(number)}"
-                line = f"_only({test!r}, {test}, True)"
+                line = f"_holds({quoted(test)}, {test})"
                 self.before += [line] * (line not in self.before)
         return found
-
-    def _entry(self, array: np.ndarray) -> str:
-        for value, holder in self.facts.run.memory:
-            held = holder.array if isinstance(holder, Tensor) else holder.get()
-            if held is array or value.name == "":
-                return self.parts.home(value)
-        raise CompileError("tg.export_numpy: a number is read from an array that the file does not have")
 
     def _numbers(self) -> list[str]:
         """Lines that keep the numbers which the step counts on."""
         count, lines = len(self.program.outputs), []
-        for place, spec in self.changed.items():
+        for place, spec in self.changed.values():
             text = self.parts.returned[count + spec.index] if isinstance(spec, Output) else literal(spec)
-            lines.append(f"_numbers[{place.name!r}] = {text}")
+            lines.append(f"_numbers[{quoted(place.name)}] = {text}")
         return lines
 
     # ----------------------------------------------------------------------------------------- the results
@@ -219,12 +222,17 @@ class Script:
         for key, value in self.facts.weights.items():
             if isinstance(value, np.ndarray):
                 self.saved[key] = np.array(value, order="C")
-                lines.append(f"{key!r}: {loaded(key, value)},\n")
+                name = self.parts.free(identifier(key))
+                self.parts.memory.append(f"{name} = {loaded(key, value)}")
+                lines.append(f"{quoted(key)}: {name}.copy(),\n")
             else:
-                lines.append(f"{key!r}: {self._kept(value)}.copy(),\n")
-        leaves = [self.keys[leaf] for leaf, _ in self.program.gradients]
-        slopes = [f"{key!r}: {text}.copy(),\n" for key, text in zip(leaves, self.parts.gradients, strict=True)]
-        weights, gradients = (indent("".join(rows), " " * 8) for rows in (lines, slopes))
+                lines.append(f"{quoted(key)}: {self._kept(value)}.copy(),\n")
+        slopes = {leaf: text for (leaf, _), text in zip(self.program.gradients, self.parts.gradients, strict=True)}
+        slopes |= {leaf: self._kept(g) for leaf, g in self.facts.kept if g in self.facts.program.writes}
+        known = {id(value) for value in self.facts.weights.values()}
+        lines += [f"{quoted(self.keys[v])}: {self._kept(v)}.copy(),\n" for v in slopes if id(v) not in known]
+        rows = [f"{quoted(self.keys[leaf])}: {text}.copy(),\n" for leaf, text in slopes.items()]
+        weights, gradients = (indent("".join(part), " " * 8) for part in (lines, rows))
         return STATE.format(weights=weights, gradients=gradients)
 
     def _text(self, state: str) -> str:
@@ -237,22 +245,25 @@ class Script:
         signature = ", ".join([*self.positional, *["*"] * bool(self.keywords), *self.keywords])
         does = "One step of training" if self.facts.kind == "step" else "The prediction"
         own = f'    """{does}; see the head of this file."""\n'
-        checks = CHECKED + FIXED * any(line.startswith("_only(") for line in self.before) + LOADED * bool(self.saved)
-        numbers = [f"{p.name!r}: {literal(self._number(p))}" for p in self.changed]
-        sections = [
-            section("what is learned, and what else lasts", [*parts.memory, *[f"_numbers = {{{', '.join(numbers)}}}"] * bool(numbers)]),
-            section("constants", [*borrowed.constants, *parts.constants]),
-            section("scratch memory", parts.buffers),
-            section("views", parts.views),
-        ]  # fmt: skip
-        functions = "".join(f"\n\n{text}\n" if text.startswith("def ") else f"\n{text}\n" for text in borrowed.functions)
-        function = f"\n\ndef {self.facts.kind}({signature}):\n{own}{indent(chr(10).join(lines), '    ')}\n"
-        top = f'"""{self._doc()}"""\n\n{"".join(head)}import numpy as np\n{"".join(imports)}'
-        return f"{top}\n{checks}{functions}{''.join(sections)}{function}" + (f"\n{state}" if state else "")
+        helpers = {"_checked(": CHECKED, "_only(": FIXED, "_holds(": HOLDS}
+        written = "".join(self.before) + "_checked(" * bool(self.saved)
+        checks = [text for name, text in helpers.items() if name in written]
+        numbers = [f"{quoted(p.name)}: {literal(self._number(p))}" for p, _ in self.changed.values()]
+        lasting = [*parts.memory, *[f"_numbers = {{{', '.join(numbers)}}}"] * bool(numbers)]
+        sections = {
+            "what is learned, and what else lasts": lasting, "constants": [*borrowed.constants, *parts.constants],
+            "scratch memory": parts.buffers, "views": parts.views,
+        }  # fmt: skip
+        chunks = [f'"""{self._doc()}"""', "".join(head) + f"import numpy as np\n{''.join(imports)}", *checks]
+        chunks += [*borrowed.functions, *([LOADED] if self.saved else [])]
+        chunks += ["\n".join([f"# {title}", *rows]) for title, rows in sections.items() if rows]
+        chunks += [f"def {self.facts.kind}({signature}):\n{own}{indent(chr(10).join(lines), '    ')}"]
+        return spaced([chunk.strip("\n") for chunk in (*chunks, state) if chunk])
 
     def _number(self, place: Any) -> Any:
         run = self.facts.run
-        return next(self.facts.settings[value] for value, where in run.trace.places.items() if where == place)
+        known = {where(other): self.facts.settings[value] for value, other in run.trace.places.items()}
+        return known[where(place)]
 
     def _doc(self) -> str:
         """What the file is, how it is used, and the names of its arrays."""
@@ -265,14 +276,14 @@ class Script:
         if self.keywords:
             rows.append(f"{kind}({', '.join([*self.positional, *self.keywords])})  # the settings as they were")
         if step:
-            first = next(iter(self.facts.weights), "weight")
-            rows += [f"state()[{first!r}], grad()[{first!r}]", 'save("weights.npz")']
+            leaves = [*(leaf for leaf, _ in self.program.gradients), *self.keys]
+            first = self.keys[leaves[0]] if leaves else "weight"
+            rows += [f"state()[{quoted(first)}], grad()[{quoted(first)}]", 'save("weights.npz")']
         parts = [f"{what} in NumPy alone, written by tinygrad_bp.export_numpy.", indent("\n".join(rows), "    ")]
-        parts.append(
-            "Shapes and dtypes are those of the example that it was written for"
-            + (f"; {self.stem}.npz, which belongs beside this file, holds\nthe weights by their names in the state_dict:" if self.homes else ".")
-        )
+        parts.append("Shapes and dtypes are those of the example that it was written for.")
         if self.homes:
+            file = f"{self.stem}.npz, which belongs beside this\nfile,"
+            parts[-1] += f" {file} holds the weights by their names in the state_dict:"
             table = [(self.keys[v], described(self.facts.content[v]), text) for v, text in self.homes.items()]
             width = [max(len(row[i]) for row in table) for i in (0, 1)]
             parts.append("\n".join(f"    {a:<{width[0]}}  {b:<{width[1]}}  {c}" for a, b, c in table))
@@ -285,12 +296,19 @@ def described_value(value: Value) -> str:
     return f"{value.dtype.name}{list(value.shape)}"
 
 
-def section(title: str, rows: list[str]) -> str:
-    return f"\n# {title}\n" + "".join(f"{row}\n" for row in rows) if rows else ""
+def spaced(chunks: list[str]) -> str:
+    """The parts of a file, two empty lines around functions and one around everything else."""
+    text = chunks[0]
+    for before, chunk in pairwise(chunks):
+        functions = before.startswith("def ") or chunk.startswith("def ")
+        text += "\n" * (3 if functions else 2) + chunk
+    return text + "\n"
 
 
 def import_line(module: str, names: dict[str, str]) -> str:
     """from module import a, b as c; in several lines where one is too short."""
-    parts = [own if own == name else f"{own} as {name}" for name, own in sorted(names.items(), key=lambda pair: pair[1])]
+    pairs = sorted((own, name) for name, own in names.items())
+    parts = [own if own == name else f"{own} as {name}" for own, name in pairs]
     line = f"from {module} import {', '.join(parts)}\n"
-    return line if len(line) <= 110 else f"from {module} import (\n{''.join(f'    {part},{chr(10)}' for part in parts)})\n"
+    rows = "".join(f"    {part},\n" for part in parts)
+    return line if len(line) <= 110 else f"from {module} import (\n{rows})\n"

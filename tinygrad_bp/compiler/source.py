@@ -156,9 +156,10 @@ class Source:
         described = self.program.layers.get(scope, "")
         if phase == "update":
             return "update"
-        path = scope or ("the model's own" if phase == "backward" else "outside the layers")
         if phase == "backward":
-            return f"backward: {path}"
+            path, kind = scope or "the model's own", described.partition("(")[0]
+            return f"backward: {path} ({kind})" if kind else f"backward: {path}"
+        path = scope or "outside the layers"
         return f"{path}: {described}" if described else path
 
     def _head(self, scribe: Scribe) -> list[str]:

@@ -179,6 +179,10 @@ class Trace:
         self._states = [(generator, generator.get_state()) for generator, _ in self._states]
         return drawn
 
+    def seeded(self) -> None:
+        if self.mine():
+            raise self.refusal("a random generator is seeded inside the step", "seed it outside the step")
+
     def watch(self, generator: Any) -> None:
         self._states.append((generator, generator.get_state()))
 

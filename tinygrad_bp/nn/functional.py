@@ -13,7 +13,7 @@ import numpy as np
 from .. import random
 from ..calling import normal_axis
 from ..core import Tensor, wrap
-from ..duck import draw
+from ..duck import check, draw
 from ..errors import ArgumentError, AxisError, DtypeError, ShapeError
 from ..inplace import in_place
 from ..ops import activations, arithmetic, reductions, transcendental
@@ -264,9 +264,13 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         if not classes.size:
             raise ShapeError("one_hot: no classes to count in an empty tensor; pass num_classes")
         num_classes = int(classes.max()) + 1
-    if classes.size and not 0 <= classes.min() <= classes.max() < num_classes:
-        raise AxisError(f"one_hot: classes from {classes.min()} to {classes.max()} do not lie in 0 … {num_classes - 1}")
+    check(_counted, classes, num_classes)
     return wrap((classes[..., None] == np.arange(num_classes)).astype(np.int64))
+
+
+def _counted(classes: Any, count: int) -> None:
+    if classes.size and not 0 <= classes.min() <= classes.max() < count:
+        raise AxisError(f"one_hot: classes from {classes.min()} to {classes.max()} do not lie in 0 … {count - 1}")
 
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..duck import outside_a_trace
 from ..errors import DtypeError, ShapeError, TensorError
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Generator:
         >>> Generator().manual_seed(-1).initial_seed() == 2**64 - 1
         True
         """
+        outside_a_trace()
         self._restart(_check_seed(seed))
         return self
 
@@ -95,6 +97,7 @@ class Generator:
         >>> g.seed() == g.initial_seed()
         True
         """
+        outside_a_trace()
         self._restart(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 

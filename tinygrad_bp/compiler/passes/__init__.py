@@ -19,6 +19,7 @@ from .scale import scale
 from .sigmoid import sigmoid
 from .stack import stack
 from .sums import sums
+from .turn import turn
 from .words import rebuilt
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ PASSES: dict[str, Pass] = {
         Pass("sums", sums, "other small sums by products with ones", False),
         Pass("sigmoid", sigmoid, "write the sigmoid of few numbers in three calls", False),
         Pass("scale", scale, "make one factor of two", False),
+        Pass("turn", turn, "lay a first layer's weight out as it is read", False),
         Pass("stack", stack, "compute the slopes of several layers at once", True),
         Pass("flat", flat, "update all parameters at once, in one piece of memory", True),
     )

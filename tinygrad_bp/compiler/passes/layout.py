@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..program import CONSTANT, Value
-from .words import again, broadcasts, constant, is_call, number
+from .words import RESHAPE, again, broadcasts, constant, is_call, number
 
 if TYPE_CHECKING:
     from ..program import Call
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 
 def shorter_view(call: Call, facts: Facts) -> Call | Value:
-    """x for a view that is all of x in the same order; one view for a view of a view."""
+    """x for a view that is all of x in the same order; one view for a view of a view; x[0] of one row as a reshape."""
     x, how = call.args[0], call.args[1] if len(call.args) == 2 else None
     if not isinstance(x, Value) or how is None:
         return call
+    if call.prim.name == "getitem" and x.size == call.out.size and x.shape != call.out.shape and forwards(how):
+        call = again(call, (x, call.out.shape), RESHAPE)
     if x.shape == call.out.shape and whole(call, how):
         return x
     inner = facts.makers.get(x)
@@ -49,6 +51,12 @@ def whole(call: Call, how: Any) -> bool:
         keys = how if isinstance(how, tuple) else (how,)
         return all(key is Ellipsis or (isinstance(key, slice) and key == slice(None)) for key in keys)
     return call.prim.name in ("reshape", "broadcast_to")
+
+
+def forwards(key: Any) -> bool:
+    """Whether an index keeps the order of the entries."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return not any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts)
 
 
 def axes(call: Call) -> tuple[int, ...]:

@@ -1,10 +1,10 @@
-"""The same elementwise call for several layers at once: the slopes y · (1 - y) of all sigmoids are one call, not one each.
+"""The same elementwise call for several layers at once: the slopes y · (1 - y) of all sigmoids in one call.
 
     s1 = 1 - y1,  s2 = 1 - y2, …    becomes    slopes = 1 - stacked
 
-where each y is computed into its part of `stacked` and each s is a view of its part of `slopes`. Calls may stand together
-if all that they read is there before any of their results is needed. A net of a hundred small layers saves a fifth of its
-calls. Exact: every entry is computed as before. Read `flat.py` next: the same for the update.
+where each y is computed into its part of `stacked` and each s is a view of its part of `slopes`. Calls may stand
+together if all that they read is there before any of their results is needed. A net of a hundred small layers saves a
+fifth of its calls. Exact: every entry is computed as before. Read `flat.py` next: the same for the update.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from math import prod
 from typing import Any
 
 from ..program import GATHER, RESULT, Call, Program, Value
-from .words import GETITEM, RESHAPE, made_by, rebuilt
+from .words import GETITEM, RESHAPE, made_by, plain, rebuilt, summed
 
-LARGEST, TOGETHER = 1 << 12, 1 << 17  # entries: of one call, which should cost no more than being called; of all together
+LARGEST, TOGETHER = 1 << 12, 1 << 17  # entries: of one call, where being called costs most; of all together
 PLACED = {"ufunc", "call"}  # makers that can write into a part of a longer buffer
 COPYING = {"astype", "copy", "concatenate", "where"}
 
@@ -35,9 +35,12 @@ def joined(program: Program) -> Program | None:
     made, place = made_by(program), {call: i for i, call in enumerate(program.calls)}
     needed = first_needs(program, place)
     parts = gathered(program)
+    rows, added_along = plain(program), summed(program)
     groups: dict[Any, list[Call]] = {}
     for call in program.calls:
         key = kind_of(call, made, parts) if any(out in needed for out in call.outs) else None
+        if key is not None and any(v in added_along and v not in rows for v in (call.out, *own(call))):
+            key = None  # together all lie row by row, and a sum would show it
         if key is not None:
             groups.setdefault(key, []).append(call)
     for calls in groups.values():
@@ -61,7 +64,7 @@ def kind_of(call: Call, made: dict[Value, Call], parts: dict[Value, Any]) -> Any
         if isinstance(arg, Value) and not arg.is_number and arg.shape == out.shape and arg.shape:
             maker = made.get(arg)
             fits = maker is not None and maker.prim.kind in PLACED and maker.prim.name not in COPYING
-            if arg.dtype != out.dtype or not (fits or arg in parts):
+            if maker is None or arg.dtype != out.dtype or not (fits or arg in parts):
                 return None
             pattern.append(("own", id(parts[arg][0]) if arg in parts else 0, call.args.index(arg)))
         elif isinstance(arg, Value) and (arg.shape or arg.kind == RESULT):
@@ -100,7 +103,7 @@ def _taken(program: Program) -> dict[Call, list[Value]]:
     """The parts that were taken out of each one-dimensional ufunc's result, slice after slice."""
     made, rows = made_by(program), {}  # type: dict[Value, Call], dict[Call, list[Value]]
     for call in program.calls:
-        if call.prim.name != "reshape" or call.prim.kind != "view":
+        if call.prim.name != "reshape" or call.prim.kind != "view" or call.kwargs:  # order="F" mixes the entries
             continue
         piece = made.get(call.args[0])
         if piece is None or piece.prim is not GETITEM or not isinstance(piece.args[1], slice):

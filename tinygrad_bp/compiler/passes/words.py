@@ -90,9 +90,18 @@ def plain(program: Program) -> set[Value]:
     for call in program.calls:
         inputs = [v for v in call.inputs() if not v.is_number]
         rows = all(v in found or len(v.shape) < 1 or _lies_plain(v) for v in inputs)
-        if call.prim.name == "dot" or (rows and (call.prim.kind != "view" or call.prim.name == "reshape")):
+        if call.prim.name == "dot" or (rows and (call.prim.kind != "view" or _keeps_rows(call))):
             found.update(call.outs)
     return found
+
+
+def _keeps_rows(view: Call) -> bool:
+    """Whether a view of rows lies row by row: in another shape, or some rows that follow each other."""
+    if view.kwargs or len(view.args) != 2:
+        return False
+    key = view.args[1]
+    some = view.prim.name == "getitem" and isinstance(key, slice) and key.step in (None, 1)
+    return some or view.prim.name == "reshape"
 
 
 def _lies_plain(value: Value) -> bool:
