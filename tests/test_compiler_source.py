@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import copy
 import keyword
 import tracemalloc
 from collections.abc import Callable
@@ -14,53 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from program_kit import GETITEM, TRANSPOSE, Build, Data, data_for, programs, training_step
+from program_draws import programs
+from program_kit import GETITEM, TRANSPOSE, Build, Data, assert_runs, data_for, training_step
 
 from tinygrad_bp.compiler import loops
 from tinygrad_bp.compiler.passes import optimise
-from tinygrad_bp.compiler.program import GATHER, Program, Value, run
-from tinygrad_bp.compiler.source import Source, write
-
-
-def assert_identical(a: Any, b: Any) -> None:
-    """The same shape, dtype and bits; only one NaN is as good as another."""
-    a, b = np.asarray(a), np.asarray(b)
-    assert (a.shape, a.dtype) == (b.shape, b.dtype)
-    np.testing.assert_array_equal(a, b)
-    if a.dtype.kind == "f":
-        np.testing.assert_array_equal(np.signbit(a) & ~np.isnan(a), np.signbit(b) & ~np.isnan(b))
-
-
-def assert_runs(program: Program, seeds: tuple[int, ...] = (0, 1), data: Any = data_for) -> Source:
-    """Run after run on new data the linked function does what `run` says; what it handed out before stays."""
-    source = write(program)
-    memory = {v: a.copy() for v, a in data(program, seeds[0]).memory.items()}
-    linked = source.link(memory)
-    handed: list[tuple[Any, Any]] = []
-    for seed in seeds:
-        new = data(program, seed)
-        with np.errstate(all="ignore"):
-            before = {v: a.copy() for v, a in memory.items()}
-            given_in = copy.deepcopy(new.arguments)
-            try:
-                outputs, writes, gradients, numbers = run(program, new.arguments, new.settings, before)
-            except ValueError:  # integers to negative powers
-                with pytest.raises(ValueError, match="negative integer powers"):
-                    linked.run(*given_in, *new.settings)
-                break
-            got = linked.run(*given_in, *new.settings)
-        for x, y in zip(given_in, new.arguments, strict=True):
-            assert_identical(x, y)
-        expected = [*outputs, *numbers]
-        assert len(got) == len(expected)
-        handed += [(x, copy.deepcopy(y)) for x, y in zip(got, expected, strict=True)]
-        for g, wanted in zip(linked.gradients, gradients, strict=True):
-            assert_identical(g, wanted)
-        for value, array in memory.items():
-            assert_identical(array, writes.get(value, before[value]))
-    for x, y in handed:
-        assert_identical(x, y)
-    return source
+from tinygrad_bp.compiler.program import GATHER, Program, Value
+from tinygrad_bp.compiler.source import write
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

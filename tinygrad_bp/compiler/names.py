@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PLAIN = {
     "subtract": "difference", "add": "total", "multiply": "product", "true_divide": "quotient", "dot": "product",
     "vdot": "squares", "matmul": "product", "square": "squared", "sqrt": "root", "negative": "negated",
-    "copy": "kept", "assign": "changed", "gather": "gathered", "exp": "exponential", "log": "logarithm",
+    "add.reduce": "sums", "copy": "kept", "assign": "changed", "gather": "gathered", "exp": "exponential", "log": "logarithm",
     "absolute": "size",
 }  # fmt: skip
 ELSE = re.compile(r"\W+", re.ASCII)

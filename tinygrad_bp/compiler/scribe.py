@@ -181,7 +181,7 @@ class Scribe:
     # --------------------------------------------------------------------------------------------- texts
 
     def function(self, prim: Primitive) -> str:
-        return self.bound(prim.function, prim.name)
+        return self.bound(prim.function, prim.name.removesuffix(".reduce"))
 
     def bound(self, thing: Any, hint: str) -> str:
         """The global name of an object."""
