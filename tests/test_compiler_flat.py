@@ -1,6 +1,6 @@
 """The pass `flat` updates all parameters at once, wherever that changes nothing.
 
-Read `test_compiler_source.py` next.
+Read `test_compiler_explain.py` next.
 """
 
 from __future__ import annotations
