@@ -10,14 +10,15 @@ from pathlib import Path
 from . import plots, report
 from .harness import HERE, Field, Settings
 from .nets import NETS
-from .suites import SUITES
+from .suites import SLOW, SUITES
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare tinygrad_bp with its peers.")
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="SUITE", help=", ".join(SUITES))
-    parser.add_argument("--quick", action="store_true", help="two minutes: a check that all runs, not a measurement")
+    quick = f"two minutes: a check, no measurement; without {', '.join(SLOW)}, unless named"
+    parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--rounds", type=int, help="default 30, or 3 with --quick")
     parser.add_argument("--nets", nargs="+", choices=NETS, default=(), metavar="NET", help=", ".join(NETS))
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for results.md, .json and pictures")
@@ -35,7 +36,7 @@ def main() -> None:
         contenders.enter()
         lines = report.head(about, contenders, settings)
         print("\n".join(lines), end="\n\n", flush=True)
-        for name in options.suites or SUITES:
+        for name in options.suites or [name for name in SUITES if not (options.quick and name in SLOW)]:
             start = time.perf_counter()
             result = import_module(f"benchmarks.suites.{name}").run(contenders, settings)
             result.seconds = time.perf_counter() - start

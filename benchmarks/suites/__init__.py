@@ -15,3 +15,4 @@ SUITES = (
     "import_time",
     "gradcheck_quality",
 )
+SLOW = ("latency", "backward_ratio", "depth", "digits", "gradcheck_quality")  # left out by `--quick`, unless they are named

@@ -22,8 +22,8 @@ TARGETS = {
 }
 COMPILE_TARGET = 0.1  # seconds, for the first call of the compiled step
 OURS = ("tinygrad_bp", "compiled")
-# torch.compile takes half a minute for its first net and twice that for a hundred layers: too long for --quick.
-QUICK_TORCH_COMPILE = ("mlp",)
+# The nets that torch.compile takes part in with --quick: none, since it takes half a minute for its first one.
+QUICK_TORCH_COMPILE: tuple[str, ...] = ()
 
 Seconds = dict[str, dict[str, list[float]]]  # net → contender → seconds per step, by round
 
