@@ -15,4 +15,5 @@ SUITES = (
     "import_time",
     "gradcheck_quality",
 )
-SLOW = ("latency", "backward_ratio", "depth", "digits", "gradcheck_quality")  # left out by `--quick`, unless they are named
+# Left out by `--quick`, unless they are named.
+SLOW = ("latency", "backward_ratio", "depth", "digits", "gradcheck_quality")

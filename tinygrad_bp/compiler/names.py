@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 PLAIN = {
     "subtract": "difference", "add": "total", "multiply": "product", "true_divide": "quotient", "dot": "product",
     "vdot": "squares", "matmul": "product", "square": "squared", "sqrt": "root", "negative": "negated",
-    "add.reduce": "sums", "copy": "kept", "assign": "changed", "gather": "gathered", "exp": "exponential", "log": "logarithm",
-    "absolute": "size",
+    "add.reduce": "sums", "copy": "kept", "assign": "changed", "gather": "gathered", "exp": "exponential",
+    "log": "logarithm", "absolute": "size",
 }  # fmt: skip
 ELSE = re.compile(r"\W+", re.ASCII)
 ROUND = {0: "zero", 1: "one", 2: "two", 3: "three", -1: "minus_one", 0.5: "half"}
