@@ -285,3 +285,27 @@ def test_hooks_and_kept_gradients_of_what_the_step_makes(compile: Any, see: Any)
     step = compile(step)
     for i in range(3):
         see(step(data(3, seed=i)), w)
+
+
+@pytest.mark.parametrize("layers", [1, 10])  # few gradients are looked at one by one, many in a row
+def test_gradients_that_are_kept_again_and_again(layers: int) -> None:
+    """Each time that somebody keeps a gradient, as a tensor or as its array, the next run takes new buffers."""
+    model = nn.Sequential(*[nn.Linear(3, 3) for _ in range(layers)])
+    step = tg.compile(training(model, SGD(model.parameters(), lr=0.1)))
+    x, y = tg.rand(5, 3), tg.rand(5, 3)
+    step(x, y)
+    keepers: list[Callable[[], Any]] = [
+        lambda: model[0].weight.grad, lambda: model[0].bias.grad.array, lambda: model[0].weight.grad.array,
+        lambda: model[0].bias.grad,
+    ]  # fmt: skip
+    for keeper in keepers * 2:
+        kept = keeper()
+        before = np.array(getattr(kept, "array", kept))
+        linked = step._plan.linked
+        step(x, y)
+        assert step._plan.linked is not linked
+        np.testing.assert_array_equal(getattr(kept, "array", kept), before)
+        linked = step._plan.linked
+        step(x, y)
+        step(x, y)
+        assert step._plan.linked is linked

@@ -138,6 +138,36 @@ def test_two_views_that_overlap(compile: Any, see: Any) -> None:
         whole.add_(1)
 
 
+def test_a_long_view_that_overlaps_a_far_one() -> None:
+    """Between the two lies a third that is not written: neighbours alone would not tell."""
+    whole = tg.zeros(6)
+    long, between, far = whole[:], whole[1:2], whole[3:5]
+
+    def step(x: Any) -> Any:
+        far.add_(x)
+        return long + between
+
+    with pytest.raises(tg.CompileError, match="'long' and 'far' look into the same memory"):
+        tg.compile(step)(tg.ones(1))
+    assert not whole.any()
+
+
+@equal
+def test_a_leaf_that_is_detached_later(compile: Any, see: Any) -> None:
+    v, w = data(3).requires_grad_(), data(3, seed=1).requires_grad_()
+
+    def step(x: Any) -> Any:
+        v.grad = w.grad = None
+        (x * v * w).sum().backward()
+
+    step = compile(step)
+    for i in range(4):
+        step(data(3, seed=i))
+        see(v.grad, w.grad)
+        if i == 1:
+            w.detach_()
+
+
 @equal_or_refused
 def test_two_arrays_that_overlap(compile: Any, see: Any) -> None:
     whole = np.zeros(4)

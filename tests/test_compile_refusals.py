@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -211,3 +213,15 @@ def test_numpy_that_does_not_dispatch_is_right_or_refused(function: Callable[[An
             see(step(data(4, 3, seed=i)))
 
     script()
+
+
+def test_a_module_that_is_imported_while_recording_draws_nothing() -> None:
+    """NumPy imports numpy.random when it is first used: that is no draw."""
+    code = (
+        "import sys, tinygrad_bp as tg\n"
+        "assert 'numpy.random' not in sys.modules\n"
+        "step = tg.compile(lambda x: x + x)\n"
+        "print(step(tg.ones(2)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "tensor([2., 2.])", done.stderr

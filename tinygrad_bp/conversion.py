@@ -15,7 +15,7 @@ from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
 from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
-from .duck import as_array
+from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
 
 cast = linear(
@@ -245,6 +245,7 @@ class Methods:
 
     def detach_(self) -> Any:
         """Cut it off from what made it; returns itself."""
+        CHANGES[0] += 1
         self.node = None
         return self
 

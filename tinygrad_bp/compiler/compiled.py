@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 from ..duck import TRACES
 from ..errors import ArgumentError, CompileError
 from ..nn.module import Module
-from .capture import Reach
 from .explain import explain
 from .passes import PASSES
-from .plan import MISS, PLANS, Plan
+from .plan import MISS, Plan, note_holders
 from .recording import record
-from .rehearse import entitle
-from .tree import Leaves
+from .titles import reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -120,14 +118,8 @@ class Compiled:
         return result
 
     def _planned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
-        for plan in PLANS:  # a recording takes hold of gradients: who else does is to be known before
-            plan.let_go()
-        reach = Reach()
-        reach.visit(self.function, self._name)
-        leaves = Leaves(args, kwargs, getattr(self.function, "__code__", None))
-        for i, value in enumerate(leaves.fixed):
-            reach.visit(value, f"argument_{i}")
-        entitle(reach.named())
+        note_holders()
+        reach, leaves = reached(self.function, args, kwargs)
         run, patterns = record(self.function, reach, leaves)
         return Plan(run, patterns, self.without)
 

@@ -7,7 +7,6 @@ run on the example inputs beside the original. Read `rehearse.py` and `standalon
 from __future__ import annotations
 
 import os
-import types
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,17 +18,18 @@ from ..files import atomic_write
 from ..mode import no_grad
 from ..nn.module import Module
 from ..serialize import save_npz
-from .capture import Entry, Reach
+from .capture import Entry
 from .compiled import Compiled
 from .differentiable import cut
 from .passes import optimise
-from .plan import PLANS, held
+from .plan import held, note_holders
 from .recording import Run, record
-from .rehearse import Rehearsal, entitle, models, weights, where
+from .rehearse import Rehearsal, where
 from .script import Script
 from .source import write
 from .standalone import described
-from .tree import Leaves, mapped
+from .titles import code_of, models, reached, weights
+from .tree import mapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,9 +123,8 @@ def apart(leaf: Any) -> Any:
 
 def recorded(function: Any, args: tuple[Any, ...]) -> tuple[Run, Any]:
     """The recording, and the gradients of before on which it depends."""
-    for plan in PLANS:  # a recording takes hold of gradients: who else does is to be known before
-        plan.let_go()
-    reach, leaves = reached(function, args)
+    note_holders()
+    reach, leaves = reached(function, args, {})
     run, patterns = record(function, reach, leaves)
     for call in run.program.calls:
         if call.prim.effect and call.outs:
@@ -135,26 +134,6 @@ def recorded(function: Any, args: tuple[Any, ...]) -> tuple[Run, Any]:
                 "Call `model.eval()` before, or draw outside and pass the numbers in"
             )
     return run, patterns
-
-
-def reached(function: Any, args: tuple[Any, ...]) -> tuple[Reach, Leaves]:
-    reach = Reach()
-    reach.visit(function, getattr(function, "__name__", type(function).__name__))
-    leaves = Leaves(args, {}, code_of(function))
-    for i, value in enumerate(leaves.fixed):
-        reach.visit(value, f"argument_{i}")
-    reach.named()
-    entitle(reach)
-    return reach, leaves
-
-
-def code_of(function: Any) -> Any:
-    """The code that tells the names of the arguments; without `self`."""
-    named = function.forward if isinstance(function, Module) else function
-    code = getattr(named, "__code__", None)
-    if isinstance(named, types.MethodType) and code is not None:
-        return types.SimpleNamespace(co_varnames=code.co_varnames[1:], co_argcount=code.co_argcount - 1)
-    return code
 
 
 def changes(run: Run) -> bool:
@@ -169,7 +148,7 @@ def rehearsed(function: Any, args: tuple[Any, ...], kind: str) -> tuple[Facts, l
     the first run made begins in the file as zeros; where that is not the same, the comparison will tell.
     """
     recorded(function, args)  # whatever cannot be recorded is refused before anything runs
-    reach, leaves = reached(function, args)
+    reach, leaves = reached(function, args, {})
     code = code_of(function)
     hints = list(code.co_varnames[: code.co_argcount]) if code is not None else []
     with Rehearsal(function, reach, leaves) as stage:

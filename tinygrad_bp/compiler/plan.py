@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 PLANS: weakref.WeakSet[Plan] = weakref.WeakSet()
 
 
+def note_holders() -> None:
+    """Before a recording, which takes hold of gradients itself: who else has kept one gets it for good."""
+    for plan in list(PLANS):
+        plan.let_go()
+
+
 class CompiledOp:
     """What made a tensor that a compiled step returned; its graph was used up inside the step."""
 
@@ -72,15 +78,13 @@ class Plan:
         self.seen = [CHANGES[0]]
         self.renew()
         PLANS.add(self)
-        for plan in PLANS:
+        for plan in list(PLANS):
             plan.count()
 
     def renew(self) -> None:
         """Link the program, with buffers of its own for everything that does not outlive the step."""
         self.linked = self.source.link(self.program_memory)
-        turned = set(self.program.turned.values())
-        pairs = zip(self.program.gradients, self.linked.gradients, strict=True)
-        self.gradients = [wrap(g.T if memory in turned else g) for (memory, _), g in pairs]
+        self.gradients = self._gradients()
         self.gradient_arrays = [g.array for g in self.gradients]
         self.leaves_of = [t for t, i in self.run.grads if i is not None]
         self.stamps = self._stamps()
@@ -89,6 +93,12 @@ class Plan:
         self.counts: list[int] = []
         self.enter = entrance(self)
         self.count()
+
+    def _gradients(self) -> list[Any]:
+        """The gradients as their leaves have them; a function of its own, so that no variable goes on holding one."""
+        turned = set(self.program.turned.values())
+        pairs = zip(self.program.gradients, self.linked.gradients, strict=True)
+        return [wrap(g.T if memory in turned else g) for (memory, _), g in pairs]
 
     # ------------------------------------------------------------ gradients that somebody kept
     def references(self) -> list[int]:

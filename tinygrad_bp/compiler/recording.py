@@ -9,7 +9,6 @@ Read `plan.py` next: how a program is run again.
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,12 +27,10 @@ from .same import difference
 from .trace import Trace
 from .tracer import Storage, Tracer
 from .tree import Leaves, mapped
-from .undo import foreign_states, put_back, put_value, refill, restored
+from .undo import drawn, foreign_states, put_back, put_value, refill, restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
 
 CALL_OUTSIDE = "use a function of numpy or tinygrad_bp that dispatches, or call it outside the step"
 
@@ -76,9 +73,9 @@ class Run:
         return Tracer(storage, array)
 
     def enter(self, toggle: bool) -> None:
-        """Stand-ins everywhere. With `toggle`, leaves that have a gradient lose it, and the others get one of NaN."""
+        """Stand-ins everywhere. With `toggle`, leaves that have a gradient lose it, and others get a strange one."""
         self._foreign = foreign_states(self.reach.foreign)
-        self._contents()
+        self._remember()
         self._is_grad = {id(t.grad) for t, _ in self.reach.tensors.values()}
         for tensor, name in list(self.reach.tensors.values()):
             if tensor.node is not None and not isinstance(tensor.node, Leaf):
@@ -88,19 +85,24 @@ class Run:
                 )
             self._tensor(tensor, name, toggle)
         for place in self.reach.arrays:
-            self._place(place, self._memory(place.get(), place.name, place))
+            place.set(self._memory(place.get(), place.name, place))
         for place in self.reach.settings:
             self.settings.append(self.trace.setting(place, place.get()))
-            self._place(place, self.settings[-1])
+            place.set(self.settings[-1])
+        for generator in self.reach.generators:
+            self.trace.watch(generator)
+
+    def _remember(self) -> None:
+        """All that the step reaches is to be afterwards what it is now."""
+        for tensor, _ in self.reach.tensors.values():
+            self._undo.append(partial(put_back, tensor, tensor.array, tensor.grad, tensor.node))
         for optimizer in self.reach.optimizers:
             before = {p: dict(entries) for p, entries in optimizer.state.items()}
             self._undo.append(partial(restored, optimizer.state, before))
         for generator in self.reach.generators:
             self._undo.append(partial(generator.set_state, generator.get_state()))
-            self.trace.watch(generator)
-
-    def _contents(self) -> None:
-        """Lists, dicts, sets and plain values are to be afterwards what they are now."""
+        for place in (*self.reach.arrays, *self.reach.settings):
+            self._undo.append(partial(place.set, place.get()))
         for place, value in (*self.reach.facts, *self.reach.kept):
             self._undo.append(partial(put_value, place, value))
         for container, _, _ in (*self.reach.lengths, *self.reach.sizes):  # undone first: places need their containers
@@ -112,17 +114,12 @@ class Run:
         array, grad = tensor.array, tensor.grad
         self._nodes.append((tensor, tensor.node, name))
         traced: Any = self._memory(array, name, tensor)
-        self._undo.append(partial(put_back, tensor, array, grad, tensor.node))
         tensor.array = traced
         if toggle and isinstance(tensor.node, Leaf) and id(tensor) not in self._is_grad:
             strange = self.trace.fresh(np.full(array.shape, 7, array.dtype))
             tensor.grad = None if grad is not None else wrap(strange)
             if grad is None:
                 self.strange[id(tensor.grad)] = tensor, strange.storage
-
-    def _place(self, place: Place, new: Any) -> None:
-        self._undo.append(partial(place.set, place.get()))
-        place.set(new)
 
     def _argument(self, i: int, leaf: Any) -> Any:
         """What stands for an argument; the same object twice is one, and what the step reaches anyway is that."""
@@ -193,7 +190,7 @@ class Run:
                 self.numbers.append((place, self._output(place.get())))
         self._side_effects()
         self.trace.check_draws()
-        if foreign_states(self.reach.foreign) != self._foreign:
+        if drawn(self._foreign, foreign_states(self.reach.foreign)):
             raise CompileError(
                 "tg.compile: the step draws random numbers of Python or of NumPy, which would be the same at each "
                 "call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step and pass the numbers in"
@@ -224,11 +221,14 @@ class Run:
         """Memory that is written must not be seen through two arrays, of which one would not learn of it."""
         written = {id(storage) for storage in self.trace.written}
         spans = sorted((*byte_bounds(s.actual), id(s) in written, s.home.name) for s in self._storages.values())
-        for (_, end, one, name), (start, _, other, second) in pairwise(spans):
-            if start < end and (one or other):
+        farthest: dict[bool, tuple[int, str]] = {}  # written or not → how far the arrays of before reach, and which
+        for start, end, changed, name in spans:
+            found = [farthest[kind] for kind in farthest if (kind or changed) and farthest[kind][0] > start]
+            farthest[changed] = max(farthest.get(changed, (0, "")), (end, name))
+            if found:
                 raise CompileError(
-                    f"tg.compile: {name!r} and {second!r} look into the same memory, and the step writes to it; let "
-                    "the step reach one tensor, and take the views inside the step"
+                    f"tg.compile: {found[0][1]!r} and {name!r} look into the same memory, and the step writes to it; "
+                    "let the step reach one tensor, and take the views inside the step"
                 )
 
     def _gradients(self) -> None:

@@ -6,17 +6,13 @@ the run, and everything else is put back as in a recording. Read `export.py` nex
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import Tensor
-from ..nn.module import Module
-from ..nn.state import places
 from .recording import Run
 from .tree import Leaves, mapped
-from .undo import restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,16 +31,7 @@ class Rehearsal(Run):
         self.arrays_before = {where(place): place.get() for place in reach.arrays}
 
     def __enter__(self) -> Rehearsal:
-        self._contents()
-        for tensor, _ in list(self.reach.tensors.values()):
-            self._undo.append(partial(put_back, tensor, tensor.array, tensor.grad, tensor.node))
-        for place in (*self.reach.arrays, *self.reach.settings):
-            self._undo.append(partial(place.set, place.get()))
-        for optimizer in self.reach.optimizers:
-            before = {p: dict(entries) for p, entries in optimizer.state.items()}
-            self._undo.append(partial(restored, optimizer.state, before))
-        for generator in self.reach.generators:
-            self._undo.append(partial(generator.set_state, generator.get_state()))
+        self._remember()
         copies: dict[int, np.ndarray] = {}  # tensors that share an array go on sharing one
         for tensor, _ in self.reach.tensors.values():
             tensor.array = copies.setdefault(id(tensor.array), np.array(tensor.array))
@@ -62,10 +49,6 @@ class Rehearsal(Run):
         return mapped(self.function(*args, **kwargs), plain)
 
 
-def put_back(tensor: Tensor, array: np.ndarray, grad: Any, node: Any) -> None:
-    tensor.array, tensor.grad, tensor.node = array, grad, node
-
-
 def plain(leaf: Any) -> Any:
     """A copy of a tensor's or an array's content; anything else as it is."""
     if isinstance(leaf, Tensor | np.ndarray):
@@ -76,31 +59,3 @@ def plain(leaf: Any) -> Any:
 def where(place: Place) -> tuple[int, Any]:
     """A place, as far as it can be found again."""
     return id(place.container), place.key
-
-
-def models(reach: Reach) -> dict[str, Module]:
-    """The models that a step reaches, by their paths; layers of a model are none of their own."""
-    found = {path: reach.seen[key] for key, path in reach.modules.items()}
-    inside = {id(part) for model in found.values() for part in model.modules() if part is not model}
-    return {path: model for path, model in found.items() if id(model) not in inside and any(places(model))}
-
-
-def weights(reach: Reach) -> dict[str, Tensor]:
-    """All that the models' state_dicts hold, by key; with several models each key begins with its model's path."""
-    found = models(reach)
-    start = {path: f"{path}." if len(found) > 1 and path else "" for path in found}
-    return {start[path] + key: tensor for path, model in found.items() for key, _, _, tensor in places(model)}
-
-
-def entitle(reach: Reach) -> None:
-    """Call each tensor as the state_dict does, and its gradient and state after it, whoever reached it first."""
-    keys: dict[int, str] = {}
-    for key, tensor in weights(reach).items():
-        keys.setdefault(id(tensor), key)
-    for place, value in (*reach.facts, *reach.kept):  # a tensor of no model: as its variable
-        if isinstance(value, Tensor):
-            keys.setdefault(id(value), place.name)
-    moved = {name: keys[i] for i, (_, name) in reach.tensors.items() if i in keys}
-    for i, (tensor, name) in list(reach.tensors.items()):
-        owner, _, last = name.rpartition(".")
-        reach.tensors[i] = tensor, keys.get(i) or (f"{moved[owner]}.{last}" if owner in moved else name)

@@ -16,7 +16,6 @@ import numpy as np
 
 from ..core import Tensor
 from ..duck import Duck
-from ..errors import CompileError
 from . import spelling
 from .program import MEMORY
 
@@ -36,7 +35,6 @@ class Storage:
         self.trace, self.actual, self.value, self.version = trace, actual, value, 0
         self.before: np.ndarray | None = None  # the content before the first write
         self.home: Any = None  # the memory of the program that this is, if it outlives the step
-
 
     def known(self) -> bool:
         """Whether it still holds what it held before the step, in memory that outlives it."""
@@ -184,7 +182,6 @@ class Tracer(Duck):
         """The matrix product."""
         return np.dot(self, other, out)
 
-
     def __divmod__(self, other: Any) -> Any:
         return np.floor_divide(self, other), np.remainder(self, other)
 
@@ -271,4 +268,4 @@ def traced(tree: Any) -> bool:
     return isinstance(tree, Tracer) or hasattr(tree, "known_number")
 
 
-__all__ = ["CompileError", "Storage", "Tracer", "real_of", "traced"]
+__all__ = ["Storage", "Tracer", "real_of", "traced"]

@@ -38,13 +38,20 @@ def put_value(place: Place, value: Any) -> None:
         place.set(value)
 
 
-def foreign_states(generators: list[Any]) -> Any:
+def foreign_states(generators: list[Any]) -> dict[str, str]:
     """The states of the random generators that are not this package's, as text that can be compared."""
-    python, legacy = sys.modules.get("random"), sys.modules.get("numpy.random")
-    states = [python and python.getstate(), legacy and legacy.get_state(legacy=False)]
-    for generator in generators:
+    python, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
+    states: dict[str, Any] = {"random": python.getstate()} if python else {}
+    if numpy:
+        states["numpy.random"] = numpy.get_state(legacy=False)
+    for i, generator in enumerate(generators):
         bits = getattr(generator, "bit_generator", None)
         read = getattr(generator, "getstate", None) or getattr(generator, "get_state", None)
-        states.append(bits.state if bits is not None else read and read())
+        states[f"generator {i}"] = bits.state if bits is not None else read and read()
     with np.printoptions(threshold=sys.maxsize):
-        return repr(states)
+        return {name: repr(state) for name, state in states.items()}
+
+
+def drawn(before: dict[str, str], now: dict[str, str]) -> bool:
+    """Whether a generator moved on; one whose module was imported in between had no state to compare."""
+    return any(now[name] != state for name, state in before.items())

@@ -1,0 +1,66 @@
+"""What a step reaches, and what it is called: parameters as in the state_dict, whoever reached them first.
+
+Read `recording.py` next.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from ..core import Tensor
+from ..nn.module import Module
+from ..nn.state import places
+from .capture import Reach
+from .tree import Leaves
+
+
+def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Reach, Leaves]:
+    """All that a call of a function can reach, with names, and its arguments."""
+    reach = Reach()
+    reach.visit(function, getattr(function, "__name__", type(function).__name__))
+    leaves = Leaves(args, kwargs, code_of(function))
+    for i, value in enumerate(leaves.fixed):
+        reach.visit(value, f"argument_{i}")
+    reach.named()
+    entitle(reach)
+    return reach, leaves
+
+
+def code_of(function: Any) -> Any:
+    """The code that tells the names of the arguments; without `self`."""
+    named = function.forward if isinstance(function, Module) else function
+    code = getattr(named, "__code__", None)
+    if isinstance(named, types.MethodType) and code is not None:
+        return types.SimpleNamespace(co_varnames=code.co_varnames[1:], co_argcount=code.co_argcount - 1)
+    return code
+
+
+def models(reach: Reach) -> dict[str, Module]:
+    """The models that a step reaches, by their paths; layers of a model are none of their own."""
+    found = {path: reach.seen[key] for key, path in reach.modules.items()}
+    inside = {id(part) for model in found.values() for part in model.modules() if part is not model}
+    return {path: model for path, model in found.items() if id(model) not in inside and any(places(model))}
+
+
+def weights(reach: Reach) -> dict[str, Tensor]:
+    """All that the models' state_dicts hold, by key; with several models each key begins with its model's path."""
+    found = models(reach)
+    start = {path: f"{path}." if len(found) > 1 and path else "" for path in found}
+    return {start[path] + key: tensor for path, model in found.items() for key, _, _, tensor in places(model)}
+
+
+def entitle(reach: Reach) -> None:
+    """Call each tensor as the state_dict does, and its gradient and state after it, whoever reached it first."""
+    keys: dict[int, str] = {}
+    for key, tensor in weights(reach).items():
+        keys.setdefault(id(tensor), key)
+    variables: dict[int, str] = {}  # tensors of no model
+    for place, value in (*reach.facts, *reach.kept):
+        if isinstance(value, Tensor):
+            variables.setdefault(id(value), place.name)
+    moved = {name: keys.get(i) or variables.get(i, name) for i, (_, name) in reach.tensors.items()}
+    for i, (tensor, name) in list(reach.tensors.items()):
+        owner, _, last = name.rpartition(".")
+        behind = f"{moved[owner]}.{last}" if owner in moved else ""
+        reach.tensors[i] = tensor, keys.get(i) or behind or variables.get(i, name)
