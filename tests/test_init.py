@@ -102,7 +102,8 @@ def test_eye() -> None:
         (lambda: nn.init.uniform_(np.ones(3)), TypeError, "ndarray"),
         (lambda: nn.init.normal_(tg.ones(2), std=-1), errors.TensorError, "normal"),
         (lambda: nn.init.uniform_(tg.tensor([1])), errors.DtypeError, r"uniform_.*int64"),
-        (lambda: nn.init.zeros_(tg.ones(1).expand(3)), errors.InplaceError, "read-only"),
+        (lambda: nn.init.uniform_(tg.ones(1).expand(3)), errors.InplaceError, "one number in memory"),
+        (lambda: nn.init.zeros_(tg.from_numpy(np.broadcast_to(1.0, 3))), errors.InplaceError, "read-only"),
     ],
 )
 def test_misuse(call: Any, error: type[Exception], text: str) -> None:

@@ -301,7 +301,6 @@ unbind = _F["unbind"]
 unflatten = _F["unflatten"]
 unsqueeze = _F["unsqueeze"]
 var = _F["var"]
-view = _F["view"]
 vstack = _F["vstack"]
 where = _F["where"]
 
@@ -322,8 +321,8 @@ _OPERATIONS = [
     "scatter", "scatter_add", "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus",
     "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size",
     "swapaxes", "swapdims", "t", "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace",
-    "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "view",
-    "vstack", "where",
+    "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "vstack",
+    "where",
 ]  # fmt: skip
 # end of the operations
 

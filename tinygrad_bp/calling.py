@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .alias import register
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, result_type
 from .duck import TRACES, Array, as_array
 from .errors import AxisError, DtypeError, ShapeError, TensorError
-from .memory import REWRITTEN, check_alias
 from .mode import MODE
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ def unary(op: Op) -> Callable[[Any], Any]:
 
     def call(x: Any) -> Any:
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
-        if REWRITTEN:
-            check_operands(op, (array,), (node,))
         try:
             y = forward(array)
         except (ValueError, TypeError) as error:
@@ -80,8 +78,6 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             y = forward(u, v)
         except (ValueError, TypeError) as error:
             raise explain(op, (u, v), error) from None
-        if REWRITTEN:
-            check_operands(op, (u, v), (m, n))
         if m is None and n is None:
             return wrap(in_default_dtype(op, y, (u, v), ()))
         if type(y) is not ndarray:
@@ -114,7 +110,7 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
             y = forward(u, v, w)
         except (ValueError, TypeError) as error:
             raise explain(op, (u, v, w), error) from None
-        if n is None or o is None or REWRITTEN or not MODE.grad:  # else a layer in training, the usual case
+        if n is None or o is None or not MODE.grad:  # else a layer in training, the usual case
             return record(op, y, (u, v, w), (m, n, o), ())
         if type(y) is not ndarray:
             y = as_array(y)
@@ -148,8 +144,6 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
 
 def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: tuple[Any, ...]) -> Any:
     """The output as a Tensor, with a node if recording is on and an input needs a gradient."""
-    if REWRITTEN:
-        check_operands(op, arrays, nodes)
     for node in nodes:
         if node is not None:
             break
@@ -163,12 +157,6 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
     pick = op.pick
     edges = tuple([(node, i, pick[i](values)) for i, node in enumerate(nodes) if node is not None])
     return recorded(op, edges, y)
-
-
-def check_operands(op: Op, arrays: Sequence[Any], nodes: Sequence[Any]) -> None:
-    for array, node in zip(arrays, nodes, strict=True):
-        if isinstance(array, Array):
-            check_alias(array, node, op.name)
 
 
 def promote(arrays: Sequence[Any]) -> Sequence[Any]:
@@ -200,7 +188,10 @@ def general(op: Op) -> Callable[..., Any]:
         given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(x) for x in args[:count]]
         values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
         params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
-        return apply(op, values[:count], params)
+        made = apply(op, values[:count], params)
+        if op.view and isinstance(values[0], Tensor):
+            register(made, values[0], op, params)
+        return made
 
     return call
 
@@ -231,8 +222,6 @@ def reducing(op: Op) -> Callable[..., Any]:
             y = op.forward(array, axes, keepdims, *params)
         except (ValueError, TypeError) as error:
             raise explain(op, (array,), error) from None
-        if REWRITTEN:
-            check_alias(array, node, op.name)
         if node is None or not MODE.grad:
             if node is None:
                 y = in_default_dtype(op, y, (array,), (axes, keepdims, *params))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .alias import SEVERAL, bar, part_ways, root_of, shares
 from .core import Leaf, Tensor, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
@@ -102,7 +103,7 @@ class Methods:
 
     @property
     def data(self) -> Any:
-        """The same memory without the graph; writes through it are seen by the overwritten-value check."""
+        """The same memory without the graph; a write through it is seen where a gradient would need the old value."""
         return wrap(self.array)
 
     @data.setter
@@ -113,6 +114,7 @@ class Methods:
             self.node.shape, self.node.dtype = array.shape, array.dtype
         elif self.node is not None and (array.shape != self.array.shape or array.dtype != self.array.dtype):
             raise GraphError("data: a tensor in the middle of a graph must keep its shape and dtype")
+        part_ways(self)
         self.array = array
 
     def size(self, dim: Any = None) -> Any:
@@ -190,7 +192,9 @@ class Methods:
     def __iter__(self) -> Any:
         if self.array.ndim == 0:
             raise DtypeError("iteration over a 0-d tensor: it has no dimension to walk along")
-        return iter([self[i] for i in range(len(self.array))])  # type: ignore[index]
+        views = [self[i] for i in range(len(self.array))]  # type: ignore[index]
+        bar(views, SEVERAL)
+        return iter(views)
 
     def __contains__(self, value: Any) -> bool:
         return bool(np.any(self.array == (value.array if isinstance(value, Tensor) else value)))
@@ -245,15 +249,29 @@ class Methods:
 
     def detach_(self) -> Any:
         """Cut it off from what made it; returns itself."""
+        if root_of(self) is not self:
+            raise GraphError(f"detach_: a view of shape {self.array.shape} stays a view of its base; use `x.detach()`")
         CHANGES[0] += 1
         self.node = None
         return self
 
-    def view_as(self, other: Any) -> Any:
-        """Reshaped to the shape of `other`."""
-        return self.reshape(other.shape)  # type: ignore[attr-defined]
+    def view(self, *shape: Any) -> Any:
+        """The same memory in another shape; where that would take a copy it raises, and `reshape` does not."""
+        made = self.reshape(*shape)  # type: ignore[attr-defined]
+        if made.array.size and not shares(made.array, self.array):
+            raise ShapeError(
+                f"view: the entries of this tensor of shape {self.array.shape} do not lie in memory in such an order "
+                f"that shape {made.array.shape} could look at them; use `x.reshape(...)`, which copies where it must"
+            )
+        return made
 
-    reshape_as = view_as
+    def view_as(self, other: Any) -> Any:
+        """The same memory in the shape of `other`."""
+        return self.view(other.shape)
+
+    def reshape_as(self, other: Any) -> Any:
+        """Reshaped to the shape of `other`, by a copy where a view will not do."""
+        return self.reshape(other.shape)  # type: ignore[attr-defined]
 
     def expand_as(self, other: Any) -> Any:
         """Expanded to the shape of `other`."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OUTPUT = -1  # the role of a saved value that is the operation's own output
 PLAIN = -2  # the role of a saved value that is no tensor: an axis, a shape, a constant
+KEEP = -1  # the key of the hook that keeps a gradient (`retain_grad`): it runs last, and stays with its tensor
 
 
 class Node:
@@ -97,7 +98,7 @@ class Tensor:
     array([1., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "array", "grad", "node")
+    __slots__ = ("__weakref__", "_view", "_views", "array", "grad", "node")  # the first two: see alias.py
     array: np.ndarray
     node: Node | None
     grad: FullTensor | None
@@ -308,8 +309,10 @@ def handed_out(g: Any) -> FullTensor:
 def run_hooks(node: Node, g: Any, create: bool) -> Any:
     """The cotangent after the hooks, each of which may replace it."""
     tensor: Any = handed_out(g)
-    for hook in tuple((node.hooks or {}).values()):
-        with_hook = hook(tensor)
+    hooks = node.hooks or {}
+    for key in (*[key for key in hooks if key != KEEP], KEEP):
+        hook = hooks.get(key)
+        with_hook = None if hook is None else hook(tensor)
         if with_hook is not None:
             if tuple(with_hook.shape) != tuple(node.shape):
                 raise ShapeError(

@@ -69,6 +69,7 @@ class Op:
         self.operators: tuple[str, ...] = tuple(options.pop("operators", ()))
         self.numpy: tuple[Any, ...] = options.pop("numpy", ())
         self.method: bool = options.pop("method", True)
+        self.view: bool = options.pop("view", False)  # its result may look into the input's memory
         self.internal: bool = options.pop("internal", False)  # a part of others, with no name in `tg`
         self.domain = options.pop("domain", None)
         self.cases: tuple[Case, ...] = tuple(options.pop("cases", ()))

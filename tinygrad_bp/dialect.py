@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import kernels
-from .duck import TRACES, Array, opaque
+from .alias import shares
+from .duck import TRACES, Array, Duck, opaque
 
 ARRAY_LIKE = (*Array, np.generic)
 
@@ -79,6 +80,26 @@ def added_up(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     out = np.zeros(shape, g.dtype)
     np.add.at(out, key, g)
     return out
+
+
+def part(x: Any, steps: Any) -> Any:
+    """What view operations look at, one after another."""
+    for step in steps:
+        x = step.op.forward(x, *step.params) if is_array(x) else step.op.call(x, *step.params)
+    return x
+
+
+def with_part(a: Any, b: Any, steps: Any) -> Any:
+    """a with the part that view operations look at replaced by b."""
+    if not is_array(a):
+        return a.part_replaced(b, steps)
+    out = a.copy("K") if isinstance(a, Duck) else np.array(a)
+    look = part(out, steps)
+    if look is out or shares(look, out):
+        look[...] = b
+        return out
+    numbers = part(np.arange(out.size).reshape(out.shape), steps)  # the layout of `a` lets nobody look: by position
+    return opaque(replaced, a, b, np.unravel_index(numbers, out.shape))
 
 
 def basic(key: Any) -> bool:

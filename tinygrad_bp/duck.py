@@ -25,6 +25,7 @@ class Duck:
     ndim: int
     actual: Any  # the array that it stands for
     storage: Any  # whose memory it looks into
+    copy: Any
     astype: Any
 
 

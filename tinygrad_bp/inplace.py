@@ -1,8 +1,10 @@
 """Writing into a tensor: `x += 1`, `x[0] = 2`, `x.zero_()`; and why it never makes a gradient wrong.
 
-The new value is computed out of place, by the ordinary operation, and then copied into the old memory; the tensor takes
-the new node. What had been saved from the old memory is stamped, so a backward that would read it raises; other
-tensors that look into the same memory raise when they are used. Read `methods.py` next.
+The new value is computed out of place, by the ordinary operation, and copied into the old memory, so that whoever looks
+into it sees it. `adopt` then tells the graph: the tensor, the one into which it looks, and all other views of that one
+get the nodes that describe what is there now (`alias.py`). What a rule had saved from the old memory is stamped, and a
+backward that would read it raises. Everything that can be refused is refused before anything is written. Read
+`methods.py` next.
 """
 
 from __future__ import annotations
@@ -12,106 +14,198 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dialect
+from .alias import give, refresh, root_of
 from .core import Leaf, Tensor, wrap
-from .duck import as_array
+from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
-from .memory import REWRITTEN, check_alias, rewrite, settle, stamp
+from .memory import stamp
 from .mode import MODE
-from .ops.indexing import put, view_key
+from .ops.indexing import getitem, put, view_key
+from .ops.parts import part_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def refuse_leaf(tensor: Tensor, by: str) -> None:
-    """A leaf in a graph keeps its value: the gradient belongs to it."""
-    if MODE.grad and isinstance(tensor.node, Leaf):
-        raise InplaceError(
-            f"{by}: a leaf of shape {tensor.array.shape} that requires a gradient cannot be changed in place. Do it "
-            "under `with tg.no_grad():`, or make a new tensor: `y = x + 1`"
-        )
+# ------------------------------------------------------------ what may not be written to
+def refuse(tensor: Any, by: str, graph: bool = False) -> None:
+    """Raise if this tensor may not be written to, by a value that brings a graph or by one that does not."""
+    root = root_of(tensor)
+    if MODE.grad and (graph or tensor.node is not None or root.node is not None):
+        _refuse_in_graph(tensor, root, by)
     if not tensor.array.flags.writeable:
         raise InplaceError(
-            f"{by}: this tensor of shape {tensor.array.shape} is read-only (an expanded view, or made from a read-only "
-            "array); write to a copy: `x = x.clone()`"
+            f"{by}: this tensor of shape {tensor.array.shape} is in read-only memory (made from a read-only array, or "
+            "expanded); write to a copy: `x = x.clone()`"
         )
 
 
-def overwrite(tensor: Tensor, new: Any, by: str) -> Any:
-    """Put the value and the node of `new` into `tensor`."""
-    array = tensor.array
-    value = new.array if isinstance(new, Tensor) else as_array(new)
-    node = new.node if isinstance(new, Tensor) and MODE.grad else None
-    if np.broadcast_shapes(value.shape, array.shape) != array.shape:
-        raise ShapeError(f"{by}: a result of shape {value.shape} does not fit in place into shape {array.shape}")
-    if not np.can_cast(value.dtype, array.dtype, "same_kind"):
-        raise DtypeError(f"{by}: a result of dtype {value.dtype} cannot be written into {array.dtype}; convert first")
-    if node is not None and (node.shape != array.shape or node.dtype != array.dtype):
-        raise ShapeError(
-            f"{by}: a result of shape {node.shape} {node.dtype} with a graph cannot replace {array.shape} {array.dtype}"
+def _refuse_in_graph(tensor: Any, root: Any, by: str) -> None:
+    shape = tensor.array.shape
+    if tensor is not root and tensor._view.barred:
+        raise InplaceError(
+            f"{by}: a view of shape {shape} {tensor._view.barred}, so it may not be changed in place where a graph is "
+            "recorded. Take the view by an index instead (`v = x[0]`), or make a new tensor: `y = v + 1`"
         )
-    if node is not None and tensor.node is None:
-        rewrite(array, node, by, abandoned=True)
-        tensor.array = array = array.copy()
-    array[...] = value
-    stamp(array, by)
-    if node is not None or (MODE.grad and tensor.node is not None and not isinstance(tensor.node, Leaf)):
-        tensor.node = node
-        if node is not None:
-            rewrite(array, node, by)
+    if isinstance(root.node, Leaf) or isinstance(tensor.node, Leaf):
+        what = f"a view of shape {shape} of a leaf" if tensor is not root else f"a leaf of shape {shape}"
+        raise InplaceError(
+            f"{by}: {what} that requires a gradient cannot be changed in place: the gradient belongs to its value. Do "
+            "it under `with tg.no_grad():`, or change a copy: `y = x.clone()`"
+        )
+
+
+def coincide(array: Any) -> bool:
+    """Whether several entries lie at one place, as in an expanded tensor."""
+    array = array.actual if isinstance(array, Duck) else array
+    return 0 in array.strides and any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))
+
+
+def refuse_coinciding(tensor: Any, by: str) -> None:
+    if coincide(tensor.array):
+        raise InplaceError(
+            f"{by}: several entries of this expanded tensor of shape {tensor.array.shape} are one number in memory; "
+            "write to a copy: `x = x.clone()`"
+        )
+
+
+# ------------------------------------------------------------ the write, and what follows from it
+def write(tensor: Any, value: Any, node: Any, by: str) -> Any:
+    """The numbers into the memory, and the node that made them into the graph; returns the tensor."""
+    tensor.array[...] = value
+    stamp(tensor.array, by)
+    adopt(tensor, node)
     return tensor
 
 
-def before(tensor: Tensor, by: str) -> Any:
-    """The tensor as it is now, with memory of its own, so that a rule may keep the old value."""
+def adopt(tensor: Any, node: Any) -> None:
+    """After a write of a value that `node` made (None: a constant): the nodes of the tensor, its root and its views."""
+    root = root_of(tensor)
+    if MODE.grad and (node is not None or root.node is not None):
+        steps = () if tensor is root else tensor._view.steps
+        give(root, part_node(root, node, steps) if steps or node is None else node)
+    refresh(root)
+
+
+def overwrite(tensor: Any, new: Any, by: str) -> Any:
+    """Put the value and the node of `new`, of the same shape, into `tensor`."""
+    array = tensor.array
+    new = new if isinstance(new, Tensor) else wrap(as_array(new))
+    if np.broadcast_shapes(new.array.shape, array.shape) != array.shape:
+        raise ShapeError(f"{by}: a result of shape {new.array.shape} does not fit in place into shape {array.shape}")
+    if not np.can_cast(new.array.dtype, array.dtype, "same_kind"):
+        raise DtypeError(
+            f"{by}: a result of dtype {new.array.dtype} cannot be written into {array.dtype}; convert first"
+        )
+    refuse(tensor, by, new.node is not None)
+    refuse_coinciding(tensor, by)
+    node = fitted(new, tensor).node if MODE.grad and new.node is not None else None
+    return write(tensor, new.array, node, by)
+
+
+def fitted(value: Any, like: Any) -> Any:
+    """A value with a graph, in the dtype of what it is written to, and broadcast to its shape."""
+    if value.array.dtype != like.array.dtype:
+        value = value.to(like.array.dtype)
+    surplus = value.array.ndim - like.array.ndim
+    if surplus > 0:
+        value = value.reshape(value.array.shape[surplus:])
+    return value if value.array.shape == like.array.shape else value.broadcast_to(like.array.shape)
+
+
+def before(tensor: Any) -> Any:
+    """The tensor as it is now, with memory of its own, so that a rule may keep the old value.
+
+    A view comes with a node made anew from its root's, as in PyTorch: hooks on the view see what reads the view.
+    """
     if not MODE.grad:
         return tensor
-    if REWRITTEN:
-        check_alias(tensor.array, tensor.node, by)
-    return wrap(tensor.array.copy(), tensor.node)
+    node, root = tensor.node, root_of(tensor)
+    if root is not tensor and root.node is not None and node is not None:
+        node = tensor._view.node(root.node)
+    return wrap(tensor.array.copy(), node)
 
 
 def in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The in-place form of an operation."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        refuse_leaf(self, name)
-        return overwrite(self, call(before(self, name), *args, **kwargs), name)
+        refuse(self, name)
+        return overwrite(self, call(before(self), *args, **kwargs), name)
 
     method.__name__ = name
     return method
 
 
+# ------------------------------------------------------------ values put in
+def put_in(tensor: Any, value: Any, by: str) -> Any:
+    """Every entry of `tensor` from `value`, a number, an array or a Tensor, which broadcasts and is converted."""
+    given = value.array if isinstance(value, Tensor) else value
+    graph = MODE.grad and isinstance(value, Tensor) and value.node is not None
+    refuse(tensor, by, graph)
+    if np.ndim(given) or graph:
+        refuse_coinciding(tensor, by)
+    shape, target = np.shape(given), tensor.array.shape
+    surplus = len(shape) - len(target)
+    if any(n not in (1, m) for n, m in zip(shape[max(surplus, 0) :], target[max(-surplus, 0) :], strict=True)) or any(
+        n != 1 for n in shape[: max(surplus, 0)]
+    ):
+        raise ShapeError(f"{by}: a value of shape {shape} does not broadcast to {target}, which is to be written")
+    node = fitted(value, tensor).node if graph else None
+    if node is not None and tensor.node is not None and root_of(tensor) is tensor:
+        node = part_node(tensor, node, ())  # what led here gets a gradient of 0
+    return write(tensor, given, node, by)
+
+
 def setitem(self: Any, key: Any, value: Any) -> None:
-    """x[key] = value, for every kind of index; the value broadcasts."""
-    refuse_leaf(self, "x[...] = value")
+    """x[key] = value, for every kind of index; the value broadcasts, leading sizes of 1 may be too many."""
+    by = "x[...] = value"
     key = view_key(key)
-    needs = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
-    if needs:
-        if REWRITTEN and isinstance(value, Tensor) and dialect.basic(key):
-            settle(self.array[key], value.array, value.node)
-        overwrite(self, put(self, value, key), "x[...] = value")
+    graph = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
+    if dialect.basic(key) and (graph or getattr(self, "_views", None) or getattr(self, "_view", None) is not None):
+        part = getitem(self, key)
+        if not same_part(part, value):
+            put_in(part, value, by)
         return
+    refuse(self, by, graph)
+    if graph:
+        if isinstance(value, Tensor) and value.node is not None:
+            value = fitted(value, wrap(self.array[key]))
+        overwrite(self, put(before(self), value, key), by)
+        return
+    refuse_coinciding(self, by)
     try:
         self.array[key] = value.array if isinstance(value, Tensor) else value
     except ValueError as error:
         raise ShapeError(f"x[...] = value: x {self.array.shape}, value {np.shape(value)}: {error}") from None
-    stamp(self.array, "x[...] = value")
+    stamp(self.array, by)
+    refresh(root_of(self))
+
+
+def same_part(part: Any, value: Any) -> bool:
+    """`x[0] += w` ends with `x[0] = changed`, where `changed` is the part itself: nothing is left to do."""
+    if not isinstance(value, Tensor) or root_of(value) is not root_of(part):
+        return False
+    ours, theirs = (x.actual if isinstance(x, Duck) else x for x in (part.array, value.array))
+    return (ours.ctypes.data, ours.shape, ours.strides) == (theirs.ctypes.data, theirs.shape, theirs.strides)
 
 
 def zero_(self: Any) -> Any:
-    """Every entry 0; what led here gets no gradient any more."""
-    setitem(self, Ellipsis, 0)
-    return self
+    """Every entry 0; what led here gets a gradient of 0."""
+    return put_in(self, 0, "zero_")
 
 
 def fill_(self: Any, value: Any) -> Any:
     """Every entry `value`, a number or a 0-d tensor."""
-    setitem(self, Ellipsis, value)
-    return self
+    if np.ndim(value.array if isinstance(value, Tensor) else value):
+        raise ShapeError(f"fill_: the value is a number or a 0-d tensor, not of shape {tuple(np.shape(value))}")
+    return put_in(self, value, "fill_")
 
 
-def copy_(self: Any, src: Any) -> Any:
+def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """The entries of `src`, which broadcasts and is converted; the gradient goes to `src`."""
-    setitem(self, Ellipsis, src)
-    return self
+    if np.ndim(src.array if isinstance(src, Tensor) else src) > self.array.ndim:
+        raise ShapeError(
+            f"copy_: {tuple(np.shape(src))} has more dimensions than {self.array.shape}; use `x[...] = src`"
+        )
+    return put_in(self, src, "copy_")

@@ -14,7 +14,7 @@ from .declare import REGISTRY, Op, parameters
 from .duck import as_array
 from .errors import DtypeError
 from .inplace import copy_, fill_, in_place, setitem, zero_
-from .ops.arithmetic import add, div, floor_divide, sub, trunc
+from .ops.arithmetic import add, div, floor_divide, reciprocal, sub, trunc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ SPELLING = {"dim": "axis", "keepdim": "keepdims", "dims": "axis", "exponent": "b
 FUNCTIONS: dict[str, Any] = {}
 SUMMING = ("sum", "mean", "prod", "cumsum", "cumprod")
 ALIASES = {
-    "view": "reshape", "expand": "broadcast_to", "concat": "cat", "concatenate": "cat", "absolute": "abs",
+    "expand": "broadcast_to", "concat": "cat", "concatenate": "cat", "absolute": "abs",
     "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div",
     "clip": "clamp", "swapdims": "swapaxes", "moveaxis": "movedim", "arcsin": "asin", "arccos": "acos",
     "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
@@ -121,6 +121,11 @@ def division(a: Any, b: Any = None, *, other: Any = None, rounding_mode: str | N
     return trunc(div(a, b)) if rounding_mode else div(a, b)
 
 
+def quotient(b: Any, other: Any) -> Any:
+    """other / b; of a number it is computed so that neither b nor the quotient is kept, as in PyTorch."""
+    return reciprocal(b) * other if isinstance(other, int | float) else div(other, b)
+
+
 def reflected(call: Any) -> Callable[[Any, Any], Any]:
     return lambda a, b: call(b, a)
 
@@ -154,6 +159,7 @@ def bind_all() -> None:
     for operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
         call = getattr(Tensor, f"__{operator}__")
         setattr(Tensor, f"__i{operator}__", in_place(call, f"__i{operator}__"))
+    setattr(Tensor, "__rtruediv__", quotient)  # noqa: B010
     setattr(Tensor, "__getitem__", REGISTRY["getitem"].call)  # noqa: B010
     setattr(Tensor, "__setitem__", setitem)  # noqa: B010
     setattr(Tensor, "where", lambda self, condition, other: FUNCTIONS["where"](condition, self, other))  # noqa: B010

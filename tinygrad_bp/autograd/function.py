@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core import PLAIN, Leaf, Node, Tensor, handed_out, wrap
+from ..core import PLAIN, Node, Tensor, handed_out, wrap
 from ..duck import Array, as_array
-from ..errors import DtypeError, GraphError, InplaceError, ShapeError
+from ..errors import DtypeError, GraphError, ShapeError
+from ..inplace import adopt, refuse
 from ..memory import CLOCK, check_saved, stamp
 from ..mode import MODE
 
@@ -242,8 +243,7 @@ def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[A
     given = {id(x) for x in inputs if isinstance(x, Tensor)}
     for y in outputs:
         if id(y) in ctx._dirty and y is not None:
-            if record and isinstance(y.node, Leaf):
-                raise InplaceError(f"{cls.__name__}: a leaf that requires a gradient was changed in place by forward")
+            refuse(y, cls.__name__, record)
             stamp(y.array, cls.__name__)
     if not record:
         return [wrap(y.array) if id(y) in given and id(y) not in ctx._dirty else y for y in outputs]
@@ -260,9 +260,10 @@ def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[A
         if y is None or id(y) in ctx._constant or y.array.dtype.kind not in "fc":
             finished.append(y)
             continue
-        new = y if id(y) in ctx._dirty else wrap(y.array)
-        new.node = node if single else _output_node(node, i, y.array)
-        finished.append(new)
+        own = node if single else _output_node(node, i, y.array)
+        if id(y) in ctx._dirty:
+            adopt(y, own)
+        finished.append(y if id(y) in ctx._dirty else wrap(y.array, own))
     return finished
 
 

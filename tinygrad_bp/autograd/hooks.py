@@ -8,7 +8,7 @@ import itertools
 import weakref
 from typing import Any
 
-from ..core import Leaf, Tensor
+from ..core import KEEP, Leaf, Tensor
 from ..duck import CHANGES
 from ..errors import GraphError
 from .passes import backward
@@ -61,10 +61,9 @@ def retain_grad(self: Any) -> None:
         raise GraphError("retain_grad: this tensor does not require a gradient")
     if isinstance(self.node, Leaf):
         return
-    this = weakref.ref(self)
-
-    if any(getattr(hook, "keeps_for", None) is this for hook in (self.node.hooks or {}).values()):
+    if self.node.hooks is not None and KEEP in self.node.hooks:
         return  # asked twice, kept once
+    this = weakref.ref(self)
 
     def keep(g: Any) -> None:
         tensor = this()
@@ -72,8 +71,9 @@ def retain_grad(self: Any) -> None:
             kept = g if g.node is not None else g.clone()
             tensor.grad = kept if tensor.grad is None else tensor.grad + kept
 
-    keep.keeps_for = this  # type: ignore[attr-defined]
-    register_hook(self, keep)
+    self.node.hooks = self.node.hooks or {}
+    self.node.hooks[KEEP] = keep
+    CHANGES[0] += 1
 
 
 def backward_method(

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import Tensor, wrap
 from ..duck import CHANGES
-from ..memory import CLOCK, REWRITTEN, check_alias
+from ..memory import CLOCK
 from ..mode import MODE
 from .capture import PLAIN, Attributes, Entry, Place
 from .results import Output, View
@@ -58,7 +58,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     """enter(args, kwargs) → what the step returns, or MISS."""
     w = Writer()
     w.names.update(
-        MISS=MISS, MODE=MODE, CHANGES=CHANGES, CLOCK=CLOCK, REWRITTEN=REWRITTEN, check_arguments=check_arguments,
+        MISS=MISS, MODE=MODE, CHANGES=CHANGES, CLOCK=CLOCK,
         Tensor=Tensor, ndarray=np.ndarray, plan=plan, seen=plan.seen, recheck=plan.recheck, run=plan.linked.run,
         wrap=wrap, asarray=np.asarray, failed=plan.failed, acquire=plan.lock.acquire, release=plan.lock.release,
         shared=plan.shared, owners=plan.owners, leave=plan.leave, Leaves=Leaves, SPEC=plan.leaves.spec,
@@ -116,8 +116,6 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
     w.unless(f"len(args) == {len(args)} and not kwargs")
     names = []
     identities(w, plan, args)
-    if any(leaf.facts[0] for leaf in args):
-        w.add("if REWRITTEN: check_arguments(args)")
     for i, leaf in enumerate(args):
         tensor, shape, dtype, needs, grad = leaf.facts
         x = f"x{i}"
@@ -166,13 +164,6 @@ def held(w: Writer, plan: Plan) -> None:
         test = f"any(map(gt, {theirs}, counts)) or any(map(gt, map(references, {a}), islice(counts, {n}, None)))"
     w.add(f"if ({test}) and let_go():")
     w.add("return plan.enter(args, kwargs)", 2)
-
-
-def check_arguments(args: tuple[Any, ...]) -> None:
-    """No argument looks into memory whose graph was changed in place since."""
-    for x in args:
-        if isinstance(x, Tensor):
-            check_alias(x.array, x.node, "a compiled step")
 
 
 def reading(w: Writer, place: Place) -> str:

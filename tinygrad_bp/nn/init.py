@@ -13,8 +13,9 @@ import numpy as np
 
 from .. import random
 from ..core import Tensor
-from ..errors import ArgumentError, DtypeError, InplaceError, ShapeError
-from ..memory import stamp
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..inplace import put_in, refuse
+from ..mode import no_grad
 
 GAINS = {
     "linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75,
@@ -60,17 +61,14 @@ def fans(tensor: Any, name: str = "fans") -> tuple[int, int]:
 def _array(tensor: Any, name: str) -> np.ndarray:
     if not isinstance(tensor, Tensor):
         raise DtypeError(f"{name}: a Tensor is expected, not {type(tensor).__name__}")
-    if not tensor.array.flags.writeable:
-        raise InplaceError(
-            f"{name}: a tensor of shape {tensor.array.shape} in read-only memory cannot be filled; clone it"
-        )
+    with no_grad():
+        refuse(tensor, name)
     return tensor.array
 
 
 def _filled(tensor: Any, values: Any, name: str) -> Any:
-    _array(tensor, name)[...] = values
-    stamp(tensor.array, f"nn.init.{name}", "nn.init")
-    return tensor
+    with no_grad():
+        return put_in(tensor, values, f"nn.init.{name}")
 
 
 def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:

@@ -1,7 +1,7 @@
 """The tables. One line of a table is one operation; importing this package fills the REGISTRY.
 
-transcendental (the calculus page) → arithmetic → comparison → reductions → shapes → joining → indexing → selection
-→ linalg → einsum → activations → losses. Read `../methods.py` next.
+transcendental (the calculus page) → arithmetic → comparison → reductions → shapes → joining → indexing → parts
+→ selection → linalg → einsum → activations → losses. Read `../methods.py` next.
 """
 
 from . import (  # noqa: F401
@@ -13,6 +13,7 @@ from . import (  # noqa: F401
     joining,
     linalg,
     losses,
+    parts,
     reductions,
     selection,
     shapes,

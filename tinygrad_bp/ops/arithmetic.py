@@ -23,8 +23,8 @@ div = elementwise(
     np.true_divide,
     "a / b",
     lambda g, b: g / b,
-    lambda g, b, y: -g * y / b,
-    operators=("truediv", "rtruediv"),
+    lambda g, a, b: -g * (a / b) / b,  # not y, so that the quotient may be changed in place
+    operators=("truediv",),
     domain=(0.3, 3.0),
 )
 floor_divide = elementwise(
@@ -68,7 +68,7 @@ reciprocal = elementwise(  # not np.reciprocal, which rounds to 0 for integers
 square = elementwise(np.square, "x squared", lambda g, x: g * (2 * x), analytic=True)
 sqrt = elementwise(np.sqrt, "square root", lambda g, y: 0.5 * g / y, domain=(0.1, 4.0), analytic=True)
 rsqrt = elementwise(
-    lambda x: 1 / np.sqrt(x), "1 / square root", lambda g, x, y: -0.5 * g * y / x, domain=(0.1, 4.0), analytic=True
+    lambda x: 1 / np.sqrt(x), "1 / square root", lambda g, y: -0.5 * g * (y * y * y), domain=(0.1, 4.0), analytic=True
 )
 
 sign = elementwise(np.sign, "-1, 0 or 1", lambda g: ZERO(g))

@@ -61,6 +61,7 @@ getitem = linear(
     "the entries at an index",
     lambda g, key, x_shape: dialect.scatter_into(g, key, x_shape),
     front=lambda x, key: (x, view_key(key)),
+    view=True,
     method=False,
     cases=(
         Case((3, 4), key=1),

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..calling import check_operands, normal_axis, promote
+from ..alias import SEVERAL, bar
+from ..calling import normal_axis, promote
 from ..core import PLAIN, Tensor, recorded, wrap
 from ..declare import Case, Op, composite, declare, publish
 from ..duck import as_array
 from ..errors import DtypeError, ShapeError
-from ..memory import REWRITTEN
 from ..mode import MODE
 
 
@@ -55,8 +55,6 @@ def _cat(tensors: Any, axis: int = 0) -> Any:
             f"size but that of dimension {axis}; use `tg.stack` to join along a new dimension"
         ) from None
     nodes = [x.node for x in given]
-    if REWRITTEN:
-        check_operands(_op, arrays, nodes)
     if not MODE.grad or not any(node is not None for node in nodes):
         return wrap(y)
     ends = list(accumulate((a.shape[axis] for a in arrays), initial=0))
@@ -112,7 +110,13 @@ def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
         raise ShapeError(f"split: sizes {list(split_size)} add up to {sum(split_size)}, but dimension {i} has {length}")
     ends = list(accumulate(split_size, initial=0))
     head = (slice(None),) * i
-    return tuple(x[(*head, slice(a, b))] for a, b in pairwise(ends))
+    return _several([x[(*head, slice(a, b))] for a, b in pairwise(ends)])
+
+
+def _several(views: list[Any]) -> tuple[Any, ...]:
+    """Views that one call made, which PyTorch lets nobody write to where a graph is recorded."""
+    bar(views, SEVERAL)
+    return tuple(views)
 
 
 @composite(cases=(Case((5, 2), chunks=2), Case((2, 6), chunks=4, axis=-1)))
@@ -130,7 +134,7 @@ def unbind(x: Any, axis: int = 0) -> tuple[Any, ...]:
     i = normal_axis(axis, x.ndim, "unbind")
     if x.ndim == 0:
         raise ShapeError("unbind: a 0-d tensor has no dimension to take apart")
-    return tuple(x[(slice(None),) * i + (k,)] for k in range(x.shape[i]))
+    return _several([x[(slice(None),) * i + (k,)] for k in range(x.shape[i])])
 
 
 publish(globals())

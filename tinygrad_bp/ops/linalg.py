@@ -182,6 +182,7 @@ diagonal_view = linear(
     _diagonal,
     "the entries (k, k + offset) of two dimensions, as the last dimension",
     _diagonal_back,
+    view=True,
     method=False,
     cases=(Case((3, 4), offset=0, i=0, j=1), Case((2, 3, 4), offset=-1, i=2, j=0)),
 )

@@ -71,18 +71,31 @@ def _axes(x: Any, *axes: Any) -> Any:
     return x, found
 
 
+def _wide(x: Any, shape: Any) -> Any:
+    """The view; unlike NumPy's own it may be written to, as PyTorch's: `inplace.py` sees to entries that coincide."""
+    if prod(shape) == x.size:
+        return x.reshape(shape)
+    if type(x) is not np.ndarray or not x.flags.writeable:
+        return np.broadcast_to(x, shape)
+    lead = len(shape) - x.ndim
+    steps = [0] * lead + [0 if n != m else step for n, m, step in zip(x.shape, shape[lead:], x.strides, strict=True)]
+    return np.lib.stride_tricks.as_strided(x, shape, steps)
+
+
 reshape = linear(
     lambda x, shape: x.reshape(shape),
     "the same entries, in order, in another shape",
     lambda g, x_shape: dialect.reshape(g, x_shape),
     front=_reshape,
+    view=True,
     cases=(Case((2, 6), shape=(3, 4)), Case((4,), shape=(2, 2)), Case((), shape=(1, 1)), Case((0, 3), shape=(3, 0))),
 )
 broadcast_to = linear(
-    lambda x, shape: x[...] if x.shape == shape else np.broadcast_to(x, shape),
+    _wide,
     "x repeated along sizes of 1, without copying",
     lambda g, x_shape: dialect.sum_to(g, x_shape),
     front=_expand,
+    view=True,
     numpy=(np.broadcast_to,),
     cases=(Case((3, 1), shape=(2, 3, 4)), Case((), shape=(2,)), Case((2, 1), shape=(2, 0))),
 )
@@ -98,6 +111,7 @@ permute = linear(
     "the dimensions in another order",
     lambda g, axes: np.transpose(g, dialect.inverse(axes)),
     front=_axes,
+    view=True,
     cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((2, 3), axes=(1, 0)), Case((), axes=())),
 )
 flip = linear(
