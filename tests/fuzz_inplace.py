@@ -31,7 +31,8 @@ import numpy as np
 from fuzz_kit import SAME, SILENT, Outcome, differs, main, message
 from fuzz_words import OPENING, STATEMENTS, Draw
 
-WE, THEY, BOTH = "we refuse, PyTorch goes on", "PyTorch refuses, we go on", "both refuse"
+WE, THEY = "we refuse, PyTorch goes on", "PyTorch refuses, we go on"
+QUIRK = "PyTorch calls a hook with None"  # on one of the outputs of `unbind` or `split`, if only another is used
 ENDINGS = 3  # how many tensors of each program are differentiated at the end
 OVERFLOW = 1e6
 SINGLE = re.compile(r"float32|\.float\(|= T\.(zeros|ones|full|arange)")  # some of it may be in single precision
@@ -110,14 +111,14 @@ def play(lines: list[str]) -> Outcome:
 def in_step(lines: list[str], theirs: Side, ours: Side) -> Outcome:
     for i, line in enumerate(lines):
         refusal, our_refusal = theirs.run(line), ours.run(line)
-        if refusal and our_refusal and "grad" in line and re.search(r"backward|autograd", line):
+        if refusal and our_refusal and re.search("backward|autograd", line):
             ours.clear()
             theirs.clear()
             return in_step(lines[:i] + lines[i + 1 :], theirs, ours)
         if our_refusal and not refusal:
             return Outcome(WE, message(our_refusal), line)
         if refusal and not our_refusal:
-            return Outcome(THEY, message(refusal), line)
+            return Outcome(QUIRK if "NoneType" in str(refusal) else THEY, message(refusal), line)
     usable = theirs.usable()
     bare = {name for name in theirs.tensors() if name[0] == "m" or name not in usable}
     expected = theirs.snapshot(bare)
