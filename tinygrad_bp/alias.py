@@ -3,7 +3,8 @@
 Memory is shared and really written; the graph is what has to follow. A *view* knows its root, the tensor that is no
 view itself, and the steps that lead from there; a root knows its living views, weakly. A write through any of them
 (`inplace.py`) ends with this: the root gets the node that says "the old value, with this part replaced", and every view
-the node that says "these steps from the root's new node". So no reader ever meets a stale node, and nobody has to look.
+the node that says "these steps from the root's new node", made when it is first asked for. So no reader ever meets a
+stale node, and nobody has to look for one.
 
 As in PyTorch, `detach()` and `.data` share memory and no graph: they are roots of their own, and what they overwrite is
 found by its stamp (`memory.py`). Read `dialect.py` next.
@@ -50,29 +51,63 @@ class View:
         return node
 
 
-class BarredView(Tensor):
-    """A view that may not follow a write to its root: its memory is new, its graph is not, so its use raises."""
+class StaleView(Tensor):
+    """A view whose root was written to since: it is brought up to date when somebody asks for its node.
+
+    A tensor is of this class only so long; so nobody else ever has to look whether a node is stale. A barred view
+    stays as it is: its memory is new, its graph is not, so its use in a graph raises.
+    """
 
     __slots__ = ()
-    requires_grad = property(lambda self: True)  # what it looks at does
+
+    _view: View
 
     @property
     def node(self) -> Any:
-        """Its node; asking for it where a graph is recorded raises."""
+        """The node of what the view looks at now."""
+        old, view = NODE.__get__(self), self._view
+        if view.root.node is None and (old is None or isinstance(old, Leaf)):
+            return old  # nothing to follow yet
+        if not view.barred:
+            self.__class__ = Tensor  # type: ignore[assignment]
+            give(self, view.node(view.root.node or nowhere(view.root)))
+            return self.node
         if MODE.grad:
-            view: Any = getattr(self, "_view", None)
             raise InplaceError(
                 f"a view of shape {self.array.shape} {view.barred}, and its base, or another view of it, was "
                 "changed in place since. Take it again after the change, by an index (`x[0]`)"
             )
-        return _slot.__get__(self)
+        return old
 
     @node.setter
     def node(self, value: Any) -> None:
-        _slot.__set__(self, value)
+        NODE.__set__(self, value)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether what it looks at requires a gradient."""
+        return self._view.root.node is not None or NODE.__get__(self) is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.node is None or not value:  # a look that brings it up to date
+            REQUIRES_GRAD.__set__(self, value)
 
 
-_slot: Any = vars(Tensor)["node"]
+NODE: Any = vars(Tensor)["node"]  # a slot can be read where the property of its name would do more
+
+
+REQUIRES_GRAD: Any = vars(Tensor)["requires_grad"]
+
+
+def nowhere(tensor: Any) -> Leaf:
+    """A leaf that is nobody's: PyTorch says of some views that they require a gradient, and gives it to nobody."""
+    return Leaf(None, tensor.array)
+
+
+def kind_of(tensor: Any) -> Any:
+    """The class of a copy."""
+    return Tensor if isinstance(tensor, StaleView) else type(tensor)
 
 
 def shares(view: Any, array: Any) -> bool:
@@ -91,17 +126,23 @@ def register(view: Any, x: Any, op: Any, params: tuple[Any, ...]) -> None:
     over: View | None = getattr(x, "_view", None)
     root = x if over is None else over.root
     barred = "" if over is None else over.barred
-    view._view = View(root, (step,) if over is None else (*over.steps, step), barred or ("" if MODE.grad else NO_GRAD))
+    if not MODE.grad:
+        barred = barred or NO_GRAD
+        view.node = None if root.node is None else nowhere(view)
+    view._view = View(root, (step,) if over is None else (*over.steps, step), barred)
     _enter(root, view)
 
 
 def _enter(root: Any, view: Any) -> None:
-    views = getattr(root, "_views", None)
-    if views is None:
-        root._views = views = []
-    elif len(views) >= 16 and not len(views) & (len(views) - 1):  # at 16, 32, 64 …: those that are gone make room
-        views[:] = [ref for ref in views if ref() is not None]
-    views.append(weakref.ref(view))
+    if getattr(root, "_views", None) is None:
+        root._views = []
+    _append(root._views, view)
+
+
+def _append(refs: list[Any], tensor: Any) -> None:
+    if len(refs) >= 16 and not len(refs) & (len(refs) - 1):  # at 16, 32, 64 …: those that are gone make room
+        refs[:] = [ref for ref in refs if ref() is not None]
+    refs.append(weakref.ref(tensor))
 
 
 def root_of(tensor: Any) -> Any:
@@ -118,20 +159,30 @@ def bar(views: Any, reason: str) -> None:
             view.barred = view.barred or reason
 
 
-def refresh(root: Any) -> None:
-    """Every living view gets its node anew from the root's."""
-    for ref in getattr(root, "_views", None) or ():
-        tensor = ref()
-        view = None if tensor is None else tensor._view
-        if view is None or view.root is not root:
-            continue
-        if root.node is None:
-            if not isinstance(_slot.__get__(tensor), Leaf):
-                tensor.node = None
-        elif view.barred:
-            tensor.__class__ = BarredView
-        else:
-            give(tensor, view.node(root.node))
+def written(root: Any) -> None:
+    """After a write to the memory of a root: all views that look into it are stale, those of its detached twins too."""
+    for other in _kin(root):
+        for ref in getattr(other, "_views", None) or ():
+            view = ref()
+            if view is not None and view._view is not None and view._view.root is other:
+                view.__class__ = StaleView
+
+
+def twin(tensor: Any) -> Any:
+    """The same memory without the graph, as a root of its own that hears of writes."""
+    made: Any = wrap(tensor.array)
+    root = root_of(tensor)
+    kin = getattr(root, "_kin", None)
+    if kin is None:
+        root._kin = kin = [weakref.ref(root)]
+    _append(kin, made)
+    made._kin = kin
+    return made
+
+
+def _kin(root: Any) -> list[Any]:
+    kin = getattr(root, "_kin", None)
+    return [root] if kin is None else [other for ref in kin if (other := ref()) is not None]
 
 
 def give(tensor: Any, node: Node | None) -> None:
@@ -145,7 +196,8 @@ def give(tensor: Any, node: Node | None) -> None:
 def part_ways(tensor: Any) -> None:
     """The tensor is about to get other memory: it is no view any more, and its views keep the old memory together."""
     if getattr(tensor, "_view", None) is not None:
-        tensor._view = None
+        tensor.node = tensor.node  # up to date for the last time
+        tensor.__class__, tensor._view = kind_of(tensor), None
     views = [v for ref in getattr(tensor, "_views", None) or () if (v := ref()) is not None and v._view is not None]
     if views:
         stand_in: Any = wrap(tensor.array, tensor.node)

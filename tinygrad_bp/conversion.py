@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .alias import SEVERAL, bar, part_ways, root_of, shares
+from .alias import SEVERAL, bar, kind_of, part_ways, root_of, shares, twin
 from .core import Leaf, Tensor, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
@@ -18,6 +18,7 @@ from .dtypes import bool as bool_
 from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
+from .mode import MODE
 
 cast = linear(
     lambda x, dtype: x.astype(dtype),
@@ -245,7 +246,7 @@ class Methods:
 
     def detach(self) -> Any:
         """The same memory, outside the graph."""
-        return wrap(self.array)
+        return twin(self)
 
     def detach_(self) -> Any:
         """Cut it off from what made it; returns itself."""
@@ -283,7 +284,7 @@ class Methods:
             raise GraphError(
                 "deepcopy: only leaves can be copied with their place in the graph; use `t.detach().clone()`"
             )
-        new = object.__new__(type(self))
+        new = object.__new__(kind_of(self))
         memo[id(self)] = new
         new.__setstate__((self.array.copy(), self.node is not None))
         if self.grad is not None:
@@ -293,14 +294,14 @@ class Methods:
         return new
 
     def __copy__(self) -> Any:
-        new = object.__new__(type(self))
+        new = object.__new__(kind_of(self))
         new.__setstate__((self.array, self.node is not None))
         return new
 
     def __reduce__(self) -> Any:
         if self.node is not None and not isinstance(self.node, Leaf):
             _leave(self, "pickle")
-        return _blank, (type(self),), (self.array, self.node is not None)
+        return _blank, (kind_of(self),), (self.array, self.node is not None)
 
     def __setstate__(self, state: Any) -> None:
         self.array, needs = state
@@ -322,7 +323,7 @@ def _is_dtype(name: str) -> bool:
 
 
 def _leave(tensor: Any, how: str) -> None:
-    if tensor.node is not None:
+    if MODE.grad and tensor.node is not None:
         raise GraphError(
             f"{how} on a tensor of shape {tensor.array.shape} that requires a gradient would leave the graph: "
             "use `t.detach().numpy()`"

@@ -71,9 +71,14 @@ class Node:
         return f"<{self.name()}>"
 
 
+def nobody() -> None:
+    """The owner of a Leaf whose gradient nobody gets."""
+
+
 class _LeafOp:
     name = "accumulate_grad"
     rules = pure = ()
+    saves = False
 
 
 class Leaf(Node):
@@ -81,9 +86,11 @@ class Leaf(Node):
 
     __slots__ = ("owner",)
 
-    def __init__(self, tensor: Tensor) -> None:
-        super().__init__(_LeafOp, (), tensor.array.shape, tensor.array.dtype)
-        self.owner = weakref.ref(tensor)
+    def __init__(self, tensor: Tensor | None, like: Any = None) -> None:
+        """The end at a tensor; or, without one, the end of a way that leads nowhere, for values like an array."""
+        array = like if tensor is None else tensor.array
+        super().__init__(_LeafOp, (), array.shape, array.dtype)
+        self.owner: Any = nobody if tensor is None else weakref.ref(tensor)
 
     def name(self) -> str:
         return "AccumulateGrad"
@@ -98,7 +105,7 @@ class Tensor:
     array([1., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_view", "_views", "array", "grad", "node")  # the first two: see alias.py
+    __slots__ = ("__weakref__", "_kin", "_view", "_views", "array", "grad", "node")  # _…: see alias.py
     array: np.ndarray
     node: Node | None
     grad: FullTensor | None
@@ -124,6 +131,10 @@ class Tensor:
         elif self.node is None:
             require_float(self.array)
             self.node = Leaf(self)
+            for ref in getattr(self, "_views", None) or ():  # made before: as in PyTorch they require a gradient, and
+                view = ref()  # give none, until a write to the memory makes them views of this leaf
+                if view is not None and view._view is not None and view.node is None:
+                    view.node = Leaf(None, view.array)
 
 
 _new: Any = object.__new__
@@ -207,9 +218,13 @@ def run_backward(
                     ready.append((parent, new, lent))
             else:
                 _arrive(parent, new, lent, create, waiting, totals, ready)
-        if not retain:
+        if not retain and (node.op.saves or _hold_arrays(edges)):  # what holds nothing may be walked again
             node.edges = None
     return found
+
+
+def _hold_arrays(edges: tuple[Any, ...]) -> bool:
+    return any(isinstance(value, Array) for _, _, saved in edges for value in saved)
 
 
 def _arrive(

@@ -66,6 +66,7 @@ class Op:
         bound = [bind(rule, self.inputs, self.params) for rule in rules]
         self.pick: tuple[Picker, ...] = tuple(picker for picker, _ in bound)
         self.roles = tuple(roles for _, roles in bound)
+        self.saves = saving(self.roles)  # inputs or its output, for backward
         self.operators: tuple[str, ...] = tuple(options.pop("operators", ()))
         self.numpy: tuple[Any, ...] = options.pop("numpy", ())
         self.method: bool = options.pop("method", True)
@@ -105,6 +106,10 @@ def bind(rule: Rule, inputs: Sequence[str], params: Sequence[str]) -> tuple[Pick
         plain = is_shape or place > len(inputs)
         roles.append(PLAIN if plain else OUTPUT if place == len(inputs) else place)
     return picker(places, shapes), tuple(roles)
+
+
+def saving(roles: Any) -> bool:
+    return any(role != PLAIN for each in roles for role in each)
 
 
 def picker(places: list[int], shapes: list[bool]) -> Picker:
@@ -147,6 +152,7 @@ def reduction(forward: Rule, doc: str, rule: Rule, **options: Any) -> Any:
     order = (*op.params[:2], "kept", *op.params[2:])
     pick, roles = bind(spread, op.inputs, order)
     op.pick, op.roles = (pick,), (roles,)
+    op.saves = saving(op.roles)
     return declare(op, calling.reducing(op))
 
 

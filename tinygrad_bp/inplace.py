@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dialect
-from .alias import give, refresh, root_of
+from .alias import give, root_of, written
 from .core import Leaf, Tensor, wrap
 from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
@@ -58,7 +58,9 @@ def _refuse_in_graph(tensor: Any, root: Any, by: str) -> None:
 def coincide(array: Any) -> bool:
     """Whether several entries lie at one place, as in an expanded tensor."""
     array = array.actual if isinstance(array, Duck) else array
-    return 0 in array.strides and any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))
+    if 0 not in array.strides or array.size < 2:
+        return False
+    return any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))
 
 
 def refuse_coinciding(tensor: Any, by: str) -> None:
@@ -84,7 +86,7 @@ def adopt(tensor: Any, node: Any) -> None:
     if MODE.grad and (node is not None or root.node is not None):
         steps = () if tensor is root else tensor._view.steps
         give(root, part_node(root, node, steps) if steps or node is None else node)
-    refresh(root)
+    written(root)
 
 
 def overwrite(tensor: Any, new: Any, by: str) -> Any:
@@ -152,8 +154,8 @@ def put_in(tensor: Any, value: Any, by: str) -> Any:
     ):
         raise ShapeError(f"{by}: a value of shape {shape} does not broadcast to {target}, which is to be written")
     node = fitted(value, tensor).node if graph else None
-    if node is not None and tensor.node is not None and root_of(tensor) is tensor:
-        node = part_node(tensor, node, ())  # what led here gets a gradient of 0
+    if node is not None and root_of(tensor) is tensor:
+        node = part_node(tensor, node, ())  # what led here gets a gradient of 0, and a leaf's node stays its own
     return write(tensor, given, node, by)
 
 
@@ -179,7 +181,7 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     except ValueError as error:
         raise ShapeError(f"x[...] = value: x {self.array.shape}, value {np.shape(value)}: {error}") from None
     stamp(self.array, by)
-    refresh(root_of(self))
+    written(root_of(self))
 
 
 def same_part(part: Any, value: Any) -> bool:

@@ -89,6 +89,7 @@ class Parts:
 
 class _PickOp:
     name = "output"
+    saves = False
 
     def __init__(self, index: int) -> None:
         self.rules = self.pure = (lambda g: Parts({index: g}),)
@@ -108,6 +109,7 @@ class _FunctionOp:
         self.name: str = user.__name__
         self.user, self.count, self.outputs = user, count, outputs
         self.shapes: dict[int, Any] = {}  # of the inputs that need a gradient
+        self.saves = False
 
     @property
     def rules(self) -> _FunctionOp:
@@ -252,6 +254,7 @@ def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[A
     edges = tuple((node, i, (ctx,)) for i, node in enumerate(parents) if node is not None)
     likes = [(y.array.shape, y.array.dtype) if y is not None else ((), np.float32) for y in outputs]
     op = _FunctionOp(cls, len(inputs), likes)
+    op.saves = bool(ctx._saved)
     op.shapes = {i: (inputs[i].array.shape, inputs[i].array.dtype) for _, i, _ in edges}
     node = Node(op, edges, shape, dtype)
     ctx._settle(node, {id(y): i for i, y in enumerate(outputs) if y is not None and id(y) not in given})

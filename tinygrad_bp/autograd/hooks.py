@@ -8,7 +8,7 @@ import itertools
 import weakref
 from typing import Any
 
-from ..core import KEEP, Leaf, Tensor
+from ..core import KEEP, Leaf, Tensor, nobody
 from ..duck import CHANGES
 from ..errors import GraphError
 from .passes import backward
@@ -47,6 +47,8 @@ def register_hook(self: Any, hook: Any) -> RemovableHandle:
     node = self.node
     if node is None:
         raise GraphError("register_hook: this tensor does not require a gradient, so none will pass here")
+    if isinstance(node, Leaf) and node.owner is nobody:  # no gradient is for this view, see alias.nowhere
+        return RemovableHandle({})
     if node.hooks is None:
         node.hooks = {}
     handle = RemovableHandle(node.hooks)
@@ -68,7 +70,7 @@ def retain_grad(self: Any) -> None:
     def keep(g: Any) -> None:
         tensor = this()
         if tensor is not None:
-            kept = g if g.node is not None else g.clone()
+            kept = g.clone()
             tensor.grad = kept if tensor.grad is None else tensor.grad + kept
 
     self.node.hooks = self.node.hooks or {}

@@ -50,6 +50,7 @@ class CompiledOp:
 
     name = "compiled_step"
     rules = pure = ()
+    saves = True
 
 
 class Plan:

@@ -13,7 +13,7 @@ from ..dialect import inverse, rows
 from ..dialect import scatter_into as scatter_into_of
 from ..errors import ShapeError
 from .indexing import scatter_into
-from .shapes import permute, reshape, t, transpose
+from .shapes import permute, reshape, transpose
 
 matmul_nd = bilinear(
     np.matmul,
@@ -263,15 +263,15 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 @composite(cases=(Case((2, 3)), Case((2, 3, 4))))
 def mT(x: Any) -> Any:
     """The last two dimensions swapped."""
-    if x.ndim < 2:
+    if x.ndim == 1:
         raise ShapeError(f"mT: needs at least 2 dimensions, got {tuple(x.shape)}")
-    return transpose(x, -2, -1)
+    return transpose(x, -2, -1) if x.ndim else x
 
 
 @composite(cases=(Case((2, 3)), Case((2, 3, 4))))
 def T(x: Any) -> Any:
     """All dimensions in reverse order."""
-    return t(x) if x.ndim <= 2 else permute(x, tuple(range(x.ndim))[::-1])
+    return permute(x, tuple(range(x.ndim))[::-1])
 
 
 publish(globals())

@@ -187,7 +187,7 @@ def t(x: Any) -> Any:
     """The transpose of a matrix; vectors and scalars as they are."""
     if x.ndim > 2:
         raise ShapeError(f"t: a tensor of at most 2 dimensions is expected, got {tuple(x.shape)}; use `.mT` or permute")
-    return permute(x, (1, 0)) if x.ndim == 2 else x
+    return permute(x, tuple(range(x.ndim))[::-1])
 
 
 @composite(
@@ -216,6 +216,8 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     first, last = normal_axis(start_dim, x.ndim, "flatten"), normal_axis(end_dim, x.ndim, "flatten")
     if first > last:
         raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    if first == last and x.ndim:
+        return x
     return reshape(x, (*x.shape[:first], prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 
