@@ -245,6 +245,8 @@ class Methods:
 
     def detach_(self) -> Any:
         """Cut it off from what made it; returns itself."""
+        if self.is_leaf:
+            self.requires_grad = False
         CHANGES[0] += 1
         self.node = None
         return self
@@ -268,8 +270,8 @@ class Methods:
         new = object.__new__(type(self))
         memo[id(self)] = new
         new.__setstate__((self.array.copy(), self.node is not None))
-        if self.grad is not None:
-            new.grad = wrap(self.grad.array.copy())
+        if self._grad is not None:
+            new._grad = wrap(self._grad.array.copy())
         if hasattr(self, "__dict__"):  # a Parameter, or another subclass with attributes of its own
             new.__dict__.update(self.__dict__)
         return new
@@ -286,7 +288,7 @@ class Methods:
 
     def __setstate__(self, state: Any) -> None:
         self.array, needs = state
-        self.node, self.grad = None, None
+        self.node, self._grad = None, None
         if needs:
             self.node = Leaf(self)  # type: ignore[arg-type]
 

@@ -70,7 +70,7 @@ def retain_grad(self: Any) -> None:
         tensor = this()
         if tensor is not None:
             kept = g if g.node is not None else g.clone()
-            tensor.grad = kept if tensor.grad is None else tensor.grad + kept
+            tensor._grad = kept if tensor._grad is None else tensor._grad + kept
 
     keep.keeps_for = this  # type: ignore[attr-defined]
     register_hook(self, keep)

@@ -28,7 +28,7 @@ class Parameter(Tensor):
             self.array = data.array
         else:
             self.array = data if hasattr(data, "__array_ufunc__") else array_of(data)
-        self.node = self.grad = None
+        self.node = self._grad = None
         if requires_grad:
             require_float(self.array)
             self.node = Leaf(self)
