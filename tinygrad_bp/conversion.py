@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from .core import Leaf, Tensor, require_float, wrap
+from .advice import warn_left
+from .core import Inside, Leaf, Tensor, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
 from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
+from .mode import MODE
 
 cast = linear(
     lambda x, dtype: x.astype(dtype),
@@ -93,7 +95,7 @@ class Methods:
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made it."""
-        return self.node is None or isinstance(self.node, Leaf)
+        return self.node is None or isinstance(self.node, Leaf | Inside)
 
     @property
     def grad_fn(self) -> Any:
@@ -103,7 +105,7 @@ class Methods:
     @property
     def data(self) -> Any:
         """The same memory without the graph; writes through it are seen by the overwritten-value check."""
-        return wrap(self.array)
+        return Methods.detach(self)
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -152,6 +154,7 @@ class Methods:
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
+        left(self)
         return self.array.tolist()
 
     def numpy(self) -> Any:
@@ -164,7 +167,11 @@ class Methods:
         return np.array(self.array, dtype, copy=copy)
 
     def __float__(self) -> float:
-        return float(Methods.item(self))
+        value = float(Methods.item(self))
+        if MODE.grad and self.requires_grad:
+            warn_left("float(t), or a function of Python's `math`, takes the number out of a tensor that requires a "
+                      "gradient", "Compute with tensors, `t.sqrt()` for `math.sqrt(t)`; to show it, write `t.item()`")
+        return value
 
     def __int__(self) -> int:
         return int(Methods.item(self))
@@ -241,6 +248,7 @@ class Methods:
 
     def detach(self) -> Any:
         """The same memory, outside the graph."""
+        left(self)
         return wrap(self.array)
 
     def detach_(self) -> Any:
@@ -305,8 +313,15 @@ def _is_dtype(name: str) -> bool:
     return True
 
 
+def left(tensor: Any) -> None:
+    """In the forward of a Function: from here on nobody can tell what is computed from this tensor."""
+    if MODE.forward is not None and tensor.node is not None:
+        MODE.forward.left = True
+
+
 def _leave(tensor: Any, how: str) -> None:
-    if tensor.node is not None:
+    left(tensor)
+    if tensor.node is not None and not isinstance(tensor.node, Inside):
         raise GraphError(
             f"{how} on a tensor of shape {tensor.array.shape} that requires a gradient would leave the graph: "
             "use `t.detach().numpy()`"

@@ -11,12 +11,12 @@ Tensors, so that the gradient has a graph of its own. Read `declare.py` next: ho
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .advice import warn
 from .duck import CHANGES, TRACES, Array
 from .errors import DtypeError, GraphError, ShapeError
 from .memory import CLOCK, check_saved
@@ -108,6 +108,15 @@ class Leaf(Node):
         return "AccumulateGrad"
 
 
+class Inside(Node):
+    """A value computed inside the forward of a `Function`, where nothing is recorded; see `autograd/inside.py`.
+
+    It leads to the inputs on which the value depends. To its user the tensor is a constant.
+    """
+
+    __slots__ = ()
+
+
 class Tensor:
     """An array with a memory: `array` (NumPy's), `node` (what made it, or None), `grad` (a Tensor, or None).
 
@@ -130,7 +139,7 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded; may be set on a leaf."""
-        return self.node is not None
+        return self.node is not None and type(self.node) is not Inside
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -150,11 +159,9 @@ class Tensor:
     def grad(self) -> FullTensor | None:
         """The gradient that backward passes have added up so far; None before the first one."""
         if self._grad is None and self.node is not None and type(self.node) is not Leaf and not self.retains_grad:
-            warnings.warn(
-                f"the .grad of a tensor of shape {self.array.shape} is read, but backward fills it only for leaves, and "
-                f"this one was computed by {self.node.op.name}: call `t.retain_grad()` before backward, or read the leaf",
-                UserWarning,
-                stacklevel=2,
+            warn(
+                f"the .grad of a tensor of shape {self.array.shape} is read, but backward fills it only for leaves, "
+                f"and this was computed by {self.node.op.name}: call `t.retain_grad()` before backward, or read a leaf"
             )
         return self._grad
 
@@ -209,7 +216,7 @@ def _keeps_for(hook: Any) -> Any:
 def check_grad(tensor: Tensor, value: Any) -> None:
     """Raise unless `value` may be the gradient of `tensor`: another tensor of its shape and dtype."""
     if not isinstance(value, Tensor):
-        raise DtypeError(f".grad of a tensor is a Tensor or None, not {type(value).__name__}: wrap it, `tg.tensor(...)`")
+        raise DtypeError(f".grad is a Tensor or None, not {type(value).__name__}: make one, `tg.tensor(...)`")
     if value is tensor:
         raise GraphError("a tensor cannot be its own .grad; write `t.grad = t.detach().clone()`")
     want, given = tensor.array, value.array

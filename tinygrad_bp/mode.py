@@ -27,6 +27,7 @@ class Mode(_local):
     grad = True
     inference = False
     overwriters: set[str] | None = None
+    forward: Any = None  # the run of a Function's forward that follows what is computed in it
 
 
 MODE = Mode()

@@ -116,7 +116,7 @@ def grad(
 
 
 def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool, taken: set[int]) -> Any:
-    """The gradient of x in memory of its own: `a + b` hands one array to both, and a write must not show in the other."""
+    """The gradient of x in memory of its own: `a + b` hands one array to both, and a write shows in one only."""
     if x.node not in totals:
         return wrap(np.zeros_like(x.array)) if zeros else None
     g, borrowed = totals[x.node]

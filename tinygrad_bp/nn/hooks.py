@@ -112,7 +112,7 @@ class _Gate:
     def _through(self, values: tuple[Any, ...], seen: Any, zeros: bool) -> tuple[Any, ...]:
         """The Tensors among `values` after an identity that shows the gradients to `seen` on their way back.
 
-        What needs no gradient still needs none; `zeros`: its gradient is shown as zeros, as in PyTorch, and not as None.
+        What needs no gradient still needs none; `zeros`: its gradient is shown as zeros, as in PyTorch, not None.
         """
         places = [i for i, value in enumerate(values) if isinstance(value, Tensor)]
         if not places:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..advice import warn_left
 from ..core import Leaf, Tensor, require_float
 from ..creation import array_of
+from ..mode import MODE
 
 
 class Parameter(Tensor):
@@ -26,6 +28,12 @@ class Parameter(Tensor):
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array = data.array
+            if data.node is not None and not isinstance(data.node, Leaf) and MODE.grad:
+                warn_left(
+                    f"nn.Parameter(t) of a tensor that was computed ({data.node.op.name})",
+                    "Keep the leaf as the Parameter and compute in forward; for a start value write "
+                    "`nn.Parameter(t.detach())`",
+                )
         else:
             self.array = data if hasattr(data, "__array_ufunc__") else array_of(data)
         self.node = self._grad = None
