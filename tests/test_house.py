@@ -24,8 +24,8 @@ from tinygrad_bp.declare import REGISTRY, parameters
 PACKAGE = Path(tg.__file__).parent
 # From the foundation upwards; a module imports from the rooms before its own, and from its own package.
 ROOMS = """
-errors | duck | mode advice memory dtypes kernels files device cuda | core | dialect calling | declare | ops
-| creation inplace random | conversion methods | numpy_api printing | autograd | sampling utilities _tensor | serialize | nn | optim | data
+errors | duck | mode memory dtypes kernels files device cuda | core | dialect calling | declare | ops | creation inplace
+random | conversion methods | numpy_api printing | autograd | sampling utilities _tensor | serialize | nn | optim | data
 | gradcheck compiler draw reference stub | testing | __main__
 """
 RANK = {name: i for i, room in enumerate(ROOMS.split("|")) for name in room.split()}

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .advice import warn_left
 from .core import Inside, Leaf, Tensor, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
 from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from .duck import CHANGES, as_array
-from .errors import DtypeError, GraphError, ShapeError
+from .errors import DtypeError, GraphError, ShapeError, warn_left
 from .mode import MODE
 
 cast = linear(

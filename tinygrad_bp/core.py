@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .advice import warn
 from .duck import CHANGES, TRACES, Array
-from .errors import DtypeError, GraphError, ShapeError
+from .errors import DtypeError, GraphError, ShapeError, warn
 from .memory import CLOCK, check_saved
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..advice import warn
 from ..core import PLAIN, Leaf, Node, Tensor, handed_out, wrap
 from ..duck import Array, as_array
-from ..errors import DtypeError, GraphError, InplaceError, ShapeError
+from ..errors import DtypeError, GraphError, InplaceError, ShapeError, warn
 from ..memory import CLOCK, check_saved, stamp
 from ..mode import MODE
 from .inside import Forward, standing
