@@ -32,7 +32,7 @@ F = nn.functional
 def copied(thing: Any) -> Any:
     """A deep copy of plain arrays and numbers: a tensor with its gradient, a model, an optimiser, a generator."""
     if isinstance(thing, tg.Tensor):
-        grad = None if thing.grad is None else np.array(thing.grad.array)
+        grad = None if thing._grad is None else np.array(thing._grad.array)  # `.grad` warns where none can come
         return type(thing).__name__, np.array(thing.array), thing.requires_grad, grad
     if isinstance(thing, nn.Module):
         flags = [(path, part.training) for path, part in thing.named_modules()]

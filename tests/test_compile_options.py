@@ -143,7 +143,7 @@ def test_a_fallback_speaks_once_and_leaves_everything_as_eager() -> None:
 
         def step(x: Any, y: Any) -> Any:
             loss = training(model, optimizer)(x, y)
-            return float(loss)
+            return float(loss.detach())
 
         compiled = compile(step, fallback=True)
         for i in range(4):

@@ -258,6 +258,7 @@ def test_one_wrong_entry_in_a_hundred_thousand_is_found() -> None:
         (lambda x: tg.ones(3, requires_grad=True) * 2, "VACUOUS"),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*backward returned None")
 def test_verdicts(fn: Any, verdict: str) -> None:
     report = check(fn, leaf(np.zeros((2, 2))))
     assert report.verdict == verdict

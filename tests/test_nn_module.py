@@ -389,7 +389,8 @@ def test_a_backward_hook_sees_both_gradients_and_may_replace_the_inner_one() -> 
 
 def test_a_parameter_is_a_leaf_and_shares_its_data() -> None:
     x = tg.ones(2, requires_grad=True)
-    p = nn.Parameter(x * 2)
+    with pytest.warns(UserWarning, match="its graph ends here"):
+        p = nn.Parameter(x * 2)
     assert p.is_leaf
     assert p.requires_grad
     assert not nn.Parameter(x, requires_grad=False).requires_grad

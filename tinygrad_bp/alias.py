@@ -128,7 +128,8 @@ def register(view: Any, x: Any, op: Any, params: tuple[Any, ...]) -> None:
     barred = "" if over is None else over.barred
     if not MODE.grad:
         barred = barred or NO_GRAD
-        view.node = None if root.node is None else nowhere(view)
+        if root.node is not None and MODE.forward is None:
+            view.node = nowhere(view)
     view._view = View(root, (step,) if over is None else (*over.steps, step), barred)
     _enter(root, view)
 

@@ -56,7 +56,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
         if type(y) is not ndarray:
             y = as_array(y)
         if not MODE.grad:
-            return wrap(y)
+            return unrecorded(op, y, (node,))
         return recorded(op, ((node, 0, pick((array, y))),), y)
 
     return call
@@ -83,7 +83,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         if type(y) is not ndarray:
             y = as_array(y)
         if not MODE.grad:
-            return wrap(y)
+            return unrecorded(op, y, (m, n))
         values = (u, v, y)
         if n is None:
             edges: tuple[Any, ...] = ((m, 0, pick_a(values)),)
@@ -152,11 +152,17 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
     if type(y) is not ndarray:
         y = as_array(y)
     if not MODE.grad or not op.rules:
-        return wrap(y)
+        return unrecorded(op, y, nodes)
     values = (*arrays, y, *params)
     pick = op.pick
     edges = tuple([(node, i, pick[i](values)) for i, node in enumerate(nodes) if node is not None])
     return recorded(op, edges, y)
+
+
+def unrecorded(op: Op, y: Any, nodes: Sequence[Any]) -> Any:
+    """The output as a constant; in the forward of a Function it is followed, unless its derivative is 0 anyway."""
+    forward = MODE.forward
+    return wrap(y) if forward is None or op.flat or not op.rules else forward.follow(wrap(y), op.name, nodes)
 
 
 def promote(arrays: Sequence[Any]) -> Sequence[Any]:
@@ -225,7 +231,7 @@ def reducing(op: Op) -> Callable[..., Any]:
         if node is None or not MODE.grad:
             if node is None:
                 y = in_default_dtype(op, y, (array,), (axes, keepdims, *params))
-            return wrap(y)
+            return unrecorded(op, y, (node,))
         if type(y) is not ndarray:
             y = as_array(y)
         kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from .alias import SEVERAL, bar, kind_of, part_ways, root_of, shares, twin
-from .core import Leaf, Tensor, require_float, wrap
+from .core import Inside, Leaf, Tensor, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
 from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from .duck import CHANGES, as_array
-from .errors import DtypeError, GraphError, ShapeError
+from .errors import DtypeError, GraphError, ShapeError, warn_left
 from .mode import MODE
 
 cast = linear(
@@ -95,7 +95,7 @@ class Methods:
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made it."""
-        return self.node is None or isinstance(self.node, Leaf)
+        return self.node is None or isinstance(self.node, Leaf | Inside)
 
     @property
     def grad_fn(self) -> Any:
@@ -105,6 +105,7 @@ class Methods:
     @property
     def data(self) -> Any:
         """The same memory without the graph; a write through it is seen where a gradient would need the old value."""
+        left(self)
         return wrap(self.array)
 
     @data.setter
@@ -155,6 +156,7 @@ class Methods:
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
+        left(self)
         return self.array.tolist()
 
     def numpy(self) -> Any:
@@ -167,7 +169,11 @@ class Methods:
         return np.array(self.array, dtype, copy=copy)
 
     def __float__(self) -> float:
-        return float(Methods.item(self))
+        value = float(Methods.item(self))
+        if MODE.grad and self.requires_grad:
+            warn_left("float(t), or a function of Python's `math`, takes the number out of a tensor that requires a "
+                      "gradient", "Compute with tensors, `t.sqrt()` for `math.sqrt(t)`; to show it, write `t.item()`")
+        return value
 
     def __int__(self) -> int:
         return int(Methods.item(self))
@@ -246,12 +252,15 @@ class Methods:
 
     def detach(self) -> Any:
         """The same memory, outside the graph."""
+        left(self)
         return twin(self)
 
     def detach_(self) -> Any:
         """Cut it off from what made it; returns itself."""
         if root_of(self) is not self:
             raise GraphError(f"detach_: a view of shape {self.array.shape} stays a view of its base; use `x.detach()`")
+        if self.is_leaf:
+            self.requires_grad = False
         CHANGES[0] += 1
         self.node = None
         return self
@@ -287,8 +296,8 @@ class Methods:
         new = object.__new__(kind_of(self))
         memo[id(self)] = new
         new.__setstate__((self.array.copy(), self.node is not None))
-        if self.grad is not None:
-            new.grad = wrap(self.grad.array.copy())
+        if self._grad is not None:
+            new._grad = wrap(self._grad.array.copy())
         if hasattr(self, "__dict__"):  # a Parameter, or another subclass with attributes of its own
             new.__dict__.update(self.__dict__)
         return new
@@ -305,7 +314,7 @@ class Methods:
 
     def __setstate__(self, state: Any) -> None:
         self.array, needs = state
-        self.node, self.grad = None, None
+        self.node, self._grad = None, None
         if needs:
             self.node = Leaf(self)  # type: ignore[arg-type]
 
@@ -322,8 +331,15 @@ def _is_dtype(name: str) -> bool:
     return True
 
 
+def left(tensor: Any) -> None:
+    """In the forward of a Function: from here on nobody can tell what is computed from this tensor."""
+    if MODE.forward is not None and tensor.node is not None:
+        MODE.forward.left = True
+
+
 def _leave(tensor: Any, how: str) -> None:
-    if MODE.grad and tensor.node is not None:
+    left(tensor)
+    if MODE.grad and tensor.node is not None and not isinstance(tensor.node, Inside):
         raise GraphError(
             f"{how} on a tensor of shape {tensor.array.shape} that requires a gradient would leave the graph: "
             "use `t.detach().numpy()`"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .duck import CHANGES, TRACES, Array
-from .errors import DtypeError, GraphError, ShapeError
+from .errors import DtypeError, GraphError, ShapeError, warn
 from .memory import CLOCK, check_saved
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Hook = Callable[[FullTensor], FullTensor | None]
 
+RESTING: dict[int, Leaf] = {}  # by the id of their tensors, which ask for no gradient at present
 OUTPUT = -1  # the role of a saved value that is the operation's own output
 PLAIN = -2  # the role of a saved value that is no tensor: an axis, a shape, a constant
 KEEP = -1  # the key of the hook that keeps a gradient (`retain_grad`): it runs last, and stays with its tensor
@@ -82,7 +83,10 @@ class _LeafOp:
 
 
 class Leaf(Node):
-    """The end of the graph at a tensor that asked for a gradient; it knows its tensor but does not keep it alive."""
+    """The end of the graph at a tensor that asked for a gradient; it knows its tensor but does not keep it alive.
+
+    A tensor that asks no more keeps its leaf, hooks and all, among the `RESTING`: graphs made before lead to it still.
+    """
 
     __slots__ = ("owner",)
 
@@ -92,8 +96,32 @@ class Leaf(Node):
         super().__init__(_LeafOp, (), array.shape, array.dtype)
         self.owner: Any = nobody if tensor is None else weakref.ref(tensor)
 
+    @staticmethod
+    def of(tensor: Tensor) -> Leaf:
+        """The leaf of a tensor that asks for a gradient: the one it had before, or its first."""
+        leaf = RESTING.pop(id(tensor), None)
+        if leaf is None or leaf.owner() is not tensor:
+            return Leaf(tensor)
+        leaf.shape, leaf.dtype = tensor.array.shape, tensor.array.dtype
+        return leaf
+
+    def rest(self, tensor: Tensor) -> None:
+        """Remember this leaf for as long as its tensor lives."""
+        key = id(tensor)
+        self.owner = weakref.ref(tensor, lambda dead: RESTING.pop(key, None))
+        RESTING[key] = self
+
     def name(self) -> str:
         return "AccumulateGrad"
+
+
+class Inside(Node):
+    """A value computed inside the forward of a `Function`, where nothing is recorded; see `autograd/inside.py`.
+
+    It leads to the inputs on which the value depends. To its user the tensor is a constant.
+    """
+
+    __slots__ = ()
 
 
 class Tensor:
@@ -105,20 +133,20 @@ class Tensor:
     array([1., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_kin", "_view", "_views", "array", "grad", "node")  # _…: see alias.py
+    __slots__ = ("__weakref__", "_grad", "_kin", "_view", "_views", "array", "node")  # _view and its like: alias.py
     array: np.ndarray
     node: Node | None
-    grad: FullTensor | None
+    _grad: FullTensor | None  # what the package itself reads and writes, since `grad` asks and checks
 
     def __init__(self, *data: Any) -> None:
         from .creation import legacy_array  # the only thing here that reads Python lists
 
-        self.array, self.node, self.grad = legacy_array(*data), None, None
+        self.array, self.node, self._grad = legacy_array(*data), None, None
 
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded; may be set on a leaf."""
-        return self.node is not None
+        return self.node is not None and type(self.node) is not Inside
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -127,14 +155,41 @@ class Tensor:
             if not value:
                 raise GraphError("requires_grad can only be switched off on a leaf; use `x.detach()` instead")
         elif not value:
+            if self.node is not None:
+                self.node.rest(self)
             self.node = None
         elif self.node is None:
             require_float(self.array)
-            self.node = Leaf(self)
+            self.node = Leaf.of(self)
             for ref in getattr(self, "_views", None) or ():  # made before: as in PyTorch they require a gradient, and
                 view = ref()  # give none, until a write to the memory makes them views of this leaf
                 if view is not None and view._view is not None and view.node is None:
                     view.node = Leaf(None, view.array)
+
+    @property
+    def grad(self) -> FullTensor | None:
+        """The gradient that backward passes have added up so far; None before the first one."""
+        if self._grad is None and self.node is not None and type(self.node) is not Leaf and not self.retains_grad:
+            warn(
+                f"the .grad of a tensor of shape {self.array.shape} is read, but backward fills it only for leaves, "
+                f"and this was computed by {self.node.op.name}: call `t.retain_grad()` before backward, or read a leaf"
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            check_grad(self, value)
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad` was called for this tensor, which is no leaf."""
+        return self.node is not None and self.node.hooks is not None and KEEP in self.node.hooks
 
 
 _new: Any = object.__new__
@@ -145,7 +200,7 @@ def wrap(array: Any, node: Node | None = None) -> FullTensor:
     tensor: FullTensor = _new(Tensor)
     tensor.array = array if type(array) is np.ndarray else _as_array(array)
     tensor.node = node
-    tensor.grad = None
+    tensor._grad = None
     return tensor
 
 
@@ -155,13 +210,28 @@ def recorded(op: Any, edges: tuple[Any, ...], array: Any) -> FullTensor:
     node.op, node.edges, node.shape, node.dtype = op, edges, array.shape, array.dtype
     node.made, node.hooks = CLOCK[0], None
     tensor: FullTensor = _new(Tensor)
-    tensor.array, tensor.node, tensor.grad = array, node, None
+    tensor.array, tensor.node, tensor._grad = array, node, None
     return tensor
 
 
 def _as_array(value: Any) -> Any:
     """0-d results of ufuncs are NumPy scalars; arrays of another library stay what they are."""
     return value if hasattr(value, "__array_ufunc__") and not isinstance(value, np.generic) else np.asarray(value)
+
+
+def check_grad(tensor: Tensor, value: Any) -> None:
+    """Raise unless `value` may be the gradient of `tensor`: another tensor of its shape and dtype."""
+    if not isinstance(value, Tensor):
+        raise DtypeError(f".grad is a Tensor or None, not {type(value).__name__}: make one, `tg.tensor(...)`")
+    if value is tensor:
+        raise GraphError("a tensor cannot be its own .grad; write `t.grad = t.detach().clone()`")
+    want, given = tensor.array, value.array
+    if given.shape != want.shape:
+        raise ShapeError(f".grad of a tensor of shape {want.shape} must have its shape, not {given.shape}")
+    if given.dtype != want.dtype:
+        raise DtypeError(
+            f".grad of a tensor of {want.dtype} must have its dtype, not {given.dtype}: write `t.grad = g.to(t.dtype)`"
+        )
 
 
 def require_float(array: np.ndarray) -> None:

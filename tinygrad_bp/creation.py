@@ -14,7 +14,8 @@ from .core import Leaf, require_float, wrap
 from .device import cpu_only
 from .dtypes import get_default_dtype
 from .duck import TRACES, Array, Duck
-from .errors import DtypeError, ShapeError
+from .errors import DtypeError, ShapeError, warn_left
+from .mode import MODE
 from .ops.shapes import sizes
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ else:
 
 def array_of(data: Any, dtype: Any = None) -> np.ndarray:
     """A fresh array of Python data, of an array, or of a Tensor; ragged and non-numeric data are refused."""
+    entered(data)
+    if MODE.grad and in_graph(data):
+        warn_left("a new tensor is made of values that require a gradient", "Join tensors with `tg.stack([a, b])` or "
+                  "`tg.cat`, copy one with `t.clone()`; where it is meant, write `t.detach()`")  # fmt: skip
     if isinstance(data, Tensor | Duck):
         array = data.array if isinstance(data, Tensor) else data
         return array.astype(dtype or array.dtype) if isinstance(array, Duck) else np.array(array, dtype)
@@ -40,6 +45,19 @@ def array_of(data: Any, dtype: Any = None) -> np.ndarray:
     if dtype is None and python and array.dtype == np.float64 and not _holds_arrays(data):
         dtype = get_default_dtype()
     return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def entered(data: Any) -> None:
+    """In the forward of a Function: nobody can tell whether an array, or bare values, depend on its inputs."""
+    if MODE.forward is not None and not isinstance(data, int | float):
+        MODE.forward.left = True
+
+
+def in_graph(data: Any) -> bool:
+    """Whether a gradient could flow to Python data that holds Tensors."""
+    if isinstance(data, Tensor):
+        return data.requires_grad
+    return isinstance(data, list | tuple) and any(map(in_graph, data))
 
 
 def _unwrapped(data: Any) -> Any:
@@ -98,6 +116,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, Array):
+        entered(data)
         return wrap(data if dtype is None else data.astype(dtype, copy=False))
     return made(array_of(data, dtype))
 
@@ -115,16 +134,24 @@ def from_numpy(array: np.ndarray) -> Tensor:
     given: Any = array
     if not isinstance(given, Array) or given.dtype.kind not in "biufc":
         raise DtypeError(f"from_numpy: expected a numeric ndarray, got {type(given).__name__}; use `tg.tensor(data)`")
+    entered(given)
     return wrap(given)
 
 
 def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     cpu_only(device)
-    value = float(value) if hasattr(value, "known_number") else value  # a compiler's stand-in says what it is
+    value = float(value) if hasattr(value, "known_number") else _number(value)  # a compiler's stand-in says what it is
     try:
         return made(np.full(shape, value, dtype), requires_grad)
     except ValueError as error:
         raise ShapeError(f"a tensor of shape {shape}: {error}") from None
+
+
+def _number(value: Any) -> Any:
+    """A Tensor of one entry as the number that it is; one with a graph says that it ends here."""
+    if not isinstance(value, Tensor):
+        return value
+    return float(value) if value.requires_grad else value.item()
 
 
 def _shape(given: tuple[Any, ...], size: Any) -> tuple[int, ...]:
@@ -168,7 +195,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     >>> tg.full((2,), 7)
     tensor([7, 7])
     """
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    value = _number(fill_value)
     return filled(sizes((size,)), value, dtype or array_of(value).dtype, device, requires_grad)
 
 
@@ -226,7 +253,7 @@ def arange(
     """
     cpu_only(device)
     first, last = (0, start) if end is None else (start, end)
-    first, last, step = (v.item() if isinstance(v, Tensor) else v for v in (first, last, step))
+    first, last, step = map(_number, (first, last, step))
     if step == 0 or (last - first) / step < 0:
         raise ShapeError(f"arange: a step of {step} does not lead from {first} to {last}")
     whole = all(isinstance(v, int) for v in (first, last, step))
@@ -246,7 +273,7 @@ def linspace(
     cpu_only(device)
     if steps < 0:
         raise ShapeError(f"linspace: the number of steps must not be negative, got {steps}")
-    return made(np.linspace(start, end, steps).astype(dtype or get_default_dtype()), requires_grad)
+    return made(np.linspace(_number(start), _number(end), steps).astype(dtype or get_default_dtype()), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -75,6 +75,7 @@ class Op:
         self.domain = options.pop("domain", None)
         self.cases: tuple[Case, ...] = tuple(options.pop("cases", ()))
         self.analytic: bool = options.pop("analytic", False)
+        self.flat: bool = options.pop("flat", False)  # a staircase: whatever is computed from it depends on no input
         self.call: Any = None
         if options:
             raise TypeError(f"declaration of {doc!r}: unknown options {sorted(options)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import warnings
 from _thread import _local  # what threading.local is, without the module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -26,6 +27,7 @@ class Mode(_local):
     grad = True
     inference = False
     overwriters: set[str] | None = None
+    forward: Any = None  # the run of a Function's forward that follows what is computed in it
 
 
 MODE = Mode()
@@ -58,18 +60,99 @@ class _Switch:
         MODE.grad, MODE.inference = self.__dict__["before"].pop()
 
     def __call__(self, function: F) -> F:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
-                return function(*args, **kwargs)
+        """The function with this setting while its body runs, and the caller's own wherever it pauses."""
+        import inspect  # NumPy has it loaded; who decorates nothing does not need it
 
-        return cast("F", wrapped)
+        if inspect.isclass(function):
+            warnings.warn(
+                f"{type(self).__name__} on a class acts in its constructor only: decorate `__init__`, or the methods",
+                FutureWarning,
+                stacklevel=2,
+            )
+            return cast("F", functools.wraps(function, updated=())(_plain(self, function)))
+        kinds = ((inspect.isasyncgenfunction, _async_generator), (inspect.iscoroutinefunction, _coroutine),
+                 (inspect.isgeneratorfunction, _generator))  # fmt: skip
+        wrapper = next((wrapper for is_kind, wrapper in kinds if is_kind(function)), _plain)
+        return cast("F", functools.wraps(function)(wrapper(self, function)))
 
     def _again(self) -> _Switch:
         """A fresh switch of the same setting: a decorated function may run in several threads at once."""
         fresh = object.__new__(type(self))
         fresh.grad, fresh.inference = self.grad, self.inference
         return fresh
+
+
+def _plain(switch: _Switch, function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with switch._again():
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def _steps(switch: _Switch, body: Any) -> Any:
+    """A generator that runs `body` step by step, each under the switch: what waits for the next step is not."""
+    act, sent = body.send, None
+    while True:
+        try:
+            with switch._again():
+                value = act(sent)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            act, sent = body.send, (yield value)
+        except GeneratorExit:
+            with switch._again():
+                body.close()
+            raise
+        except BaseException as error:
+            act, sent = body.throw, error
+
+
+class _Steps:
+    """The same for what is awaited."""
+
+    def __init__(self, switch: _Switch, awaited: Any) -> None:
+        self.switch, self.awaited = switch, awaited
+
+    def __await__(self) -> Any:
+        return (yield from _steps(self.switch, self.awaited.__await__()))
+
+
+def _generator(switch: _Switch, function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return (yield from _steps(switch, function(*args, **kwargs)))
+
+    return wrapped
+
+
+def _coroutine(switch: _Switch, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return await _Steps(switch, function(*args, **kwargs))
+
+    return wrapped
+
+
+def _async_generator(switch: _Switch, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        body = function(*args, **kwargs)
+        act, sent = body.asend, None
+        try:
+            while True:
+                try:
+                    value = await _Steps(switch, act(sent))
+                except StopAsyncIteration:
+                    return
+                try:
+                    act, sent = body.asend, (yield value)
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    act, sent = body.athrow, error
+        finally:
+            await _Steps(switch, body.aclose())
+
+    return wrapped
 
 
 class _Fixed(_Switch):

@@ -96,7 +96,7 @@ def members() -> dict[str, str]:
         op = REGISTRY.get(name) or by_call.get(id(value)) or getattr(value, "op", None)
         if (
             name in HIDDEN
-            or name in ("array", "grad", "node", "requires_grad", "__hash__")
+            or name in ("_grad", "array", "grad", "node", "requires_grad", "retains_grad", "__hash__")
             or name.startswith("_" + "Tensor")
         ):
             continue

@@ -6,6 +6,7 @@ the call's cotangent is the collection of theirs. Read `hooks.py` next.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from typing import Any
@@ -14,10 +15,11 @@ import numpy as np
 
 from ..core import PLAIN, Node, Tensor, handed_out, wrap
 from ..duck import Array, as_array
-from ..errors import DtypeError, GraphError, ShapeError
+from ..errors import DtypeError, GraphError, ShapeError, warn
 from ..inplace import adopt, refuse
 from ..memory import CLOCK, check_saved, stamp
 from ..mode import MODE
+from .inside import Forward, standing
 
 
 class Context:
@@ -33,6 +35,8 @@ class Context:
         self._dirty: set[int] = set()
         self._materialize = True
         self._last: tuple[Any, Any] = (None, None)
+        self._inside: list[Any] = []  # what forward computed on its way, and is still there
+        self._outputs: list[Any] = []  # its outputs as forward knows them
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep input or output tensors (or None); in backward they are `ctx.saved_tensors`."""
@@ -49,8 +53,16 @@ class Context:
 
     def _output(self, array: Any, index: int) -> Any:
         """An output that was saved is the output as the graph knows it."""
+        return wrap(array, self._output_node(array, index))
+
+    def _output_node(self, array: Any, index: int) -> Any:
         node = self._node()
-        return wrap(array, node if node is None or node.shape is not None else _output_node(node, index, array))
+        return node if node is None or node.shape is not None else _output_node(node, index, array)
+
+    def _standing(self) -> list[Any]:
+        """The tensors known to forward, with their nodes: what `ctx.y = y` keeps is in the graph too."""
+        alive = [(this, i, y) for this, i in self._outputs if (y := this()) is not None]
+        return [*self._inside, *((this, self._output_node(y.array, i)) for this, i, y in alive)]
 
     def _settle(self, node: Node, outputs: dict[int, int]) -> None:
         """Forward is over: saved outputs are kept by number, since keeping the tensors would close a circle."""
@@ -134,7 +146,13 @@ class _FunctionOp:
 
     def run(self, ctx: Context, parts: dict[int, Any]) -> tuple[Any, ...]:
         cotangents = [self.cotangent(ctx, parts.get(i), *like) for i, like in enumerate(self.outputs)]
-        results = self.user.backward(ctx, *cotangents)
+        with standing(ctx._standing()) if MODE.grad else contextlib.nullcontext():
+            results = self.user.backward(ctx, *cotangents)
+        if results is None and self.shapes:
+            warn(
+                f"{self.name}: backward returned None, as a function without `return` does, so its inputs get "
+                "gradients of 0: return one gradient for each input of forward"
+            )
         if MODE.overwriters is not None and any(
             not np.array_equal(given.array, getattr(parts[i], "array", parts[i]), equal_nan=True)
             for i, given in enumerate(cotangents)
@@ -221,19 +239,29 @@ class Function:
         ctx = Context()
         record = MODE.grad and any(isinstance(x, Tensor) and x.node is not None for x in inputs)
         ctx.needs_input_grad = tuple(record and isinstance(x, Tensor) and x.node is not None for x in inputs)
-        before, MODE.grad = MODE.grad, False
         parents = [x.node if isinstance(x, Tensor) else None for x in inputs]
+        before = MODE.grad, MODE.forward
+        MODE.grad = False
+        if record:
+            MODE.forward = Forward(cls.__name__, parents)
         try:
             if cls.setup_context is not Function.setup_context:
                 outputs = cls.forward(*inputs, **kwargs)
                 cls.setup_context(ctx, inputs, outputs)
             else:
                 outputs = cls.forward(ctx, *inputs, **kwargs)
+        except BaseException:
+            if record:
+                MODE.forward.forget()
+            raise
         finally:
-            MODE.grad = before
+            following = MODE.forward
+            MODE.grad, MODE.forward = before
         several = isinstance(outputs, tuple | list)
         listed = list(outputs) if several else [outputs]
         wrong = [type(y).__name__ for y in listed if not (isinstance(y, Tensor) or (several and y is None))]
+        if record:
+            ctx._inside = following.end(ctx, inputs, listed)
         if wrong or not listed:
             raise DtypeError(f"{cls.__name__}: forward must return a Tensor or a tuple of Tensors, got {wrong}")
         finished = _finish(cls, ctx, inputs, parents, listed, record)
@@ -266,7 +294,11 @@ def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[A
         own = node if single else _output_node(node, i, y.array)
         if id(y) in ctx._dirty:
             adopt(y, own)
-        finished.append(y if id(y) in ctx._dirty else wrap(y.array, own))
+            finished.append(y)
+            continue
+        if id(y) not in given:
+            ctx._outputs.append((weakref.ref(y), i))
+        finished.append(wrap(y.array, own))
     return finished
 
 

@@ -71,7 +71,7 @@ def retain_grad(self: Any) -> None:
         tensor = this()
         if tensor is not None:
             kept = g.clone()
-            tensor.grad = kept if tensor.grad is None else tensor.grad + kept
+            tensor._grad = kept if tensor._grad is None else tensor._grad + kept
 
     self.node.hooks = self.node.hooks or {}
     self.node.hooks[KEEP] = keep

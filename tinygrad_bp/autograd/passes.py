@@ -12,8 +12,8 @@ import numpy as np
 from ..core import Leaf, Node, Tensor, run_backward, wrap
 from ..duck import TRACES, Array, as_array
 from ..errors import GraphError, ShapeError
-from ..memory import stamp
-from ..mode import MODE
+from ..memory import buffer_of, stamp
+from ..mode import MODE, enable_grad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +55,10 @@ def backward(
     found = _start(roots, cotangents, targets, retain_graph, create_graph)
     for node, g, borrowed in found:  # after the whole pass has succeeded
         leaf: Any = node.owner()  # type: ignore[attr-defined]  # without targets only leaves are found, with them too
-        if leaf is None:
+        if leaf is None or leaf.node is None:  # it is gone, or asks no more
             continue
-        if leaf.grad is None and not create_graph:
-            leaf.grad = wrap(g.copy("K") if borrowed else g)
+        if leaf._grad is None and not create_graph:
+            leaf._grad = wrap(g.copy("K") if borrowed else g)
         else:
             _accumulate(leaf, g, create_graph)
 
@@ -104,14 +104,31 @@ def grad(
             f"grad: the outputs do not depend on input {missing}; pass `allow_unused=True` to get None for it, or "
             "`materialize_grads=True` for zeros"
         )
-    return tuple(_result(x, totals, create_graph, materialize_grads) for x in wanted)
+    given = grad_outputs if isinstance(grad_outputs, tuple | list) else (grad_outputs,)
+    taken = {id(buffer_of(t.array)) for t in (*wanted, *given) if isinstance(t, Tensor)}
+    taken.update(id(one) for one in _ONES.values())
+    results = []
+    for x in wanted:
+        results.append(_result(x, totals, create_graph, materialize_grads, taken))
+        if results[-1] is not None:
+            taken.add(id(buffer_of(results[-1].array)))
+    return tuple(results)
 
 
-def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool) -> Any:
+def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool, taken: set[int]) -> Any:
+    """The gradient of x in memory of its own: `a + b` hands one array to both, and a write shows in one only."""
     if x.node not in totals:
         return wrap(np.zeros_like(x.array)) if zeros else None
     g, borrowed = totals[x.node]
-    return g if create else wrap(g.copy("K") if borrowed else g)
+    if create:
+        return _own(g) if id(buffer_of(g.array)) in taken else g
+    return wrap(g.copy("K") if borrowed or id(buffer_of(g)) in taken else g)
+
+
+def _own(g: Any) -> Any:
+    """A gradient with memory of its own, still in its graph."""
+    with enable_grad():
+        return g.clone()
 
 
 def _listed(given: Any, count: int, name: str) -> Sequence[Any]:
@@ -179,11 +196,18 @@ def _start(
 
 
 def _accumulate(leaf: Any, g: Any, create: bool) -> None:
-    """Add a total to a leaf's `.grad`: in place, unless a graph needs the old value."""
-    if leaf.grad is None:
-        leaf.grad = g
-    elif create or leaf.grad.node is not None:
-        leaf.grad = leaf.grad + (g if create else wrap(g))
+    """Add a total to a leaf's `.grad`: in place, unless the gradient is to have a graph."""
+    if create:
+        with enable_grad():
+            leaf._grad = _own(g) if leaf._grad is None else leaf._grad + g
+        return
+    if leaf._grad.array.shape != g.shape or leaf._grad.array.dtype != g.dtype:
+        raise ShapeError(
+            f"backward: a gradient of shape {g.shape} {g.dtype} cannot be added to a .grad of shape "
+            f"{leaf._grad.array.shape} {leaf._grad.array.dtype}; set `.grad = None` where `.data` was changed"
+        )
+    if not leaf._grad.array.flags.writeable:  # an expanded view that somebody assigned
+        leaf._grad = wrap(leaf._grad.array + g)
     else:
-        np.add(leaf.grad.array, g, out=leaf.grad.array)
-        stamp(leaf.grad.array, "backward, which added to .grad", "backward")
+        np.add(leaf._grad.array, g, out=leaf._grad.array)
+        stamp(leaf._grad.array, "backward, which added to .grad", "backward")

@@ -145,8 +145,8 @@ class Reach:
         self.tensors[id(value)] = value, name
         for hook in (value.node.hooks or {}).values() if value.node is not None else ():
             self.visit(hook, f"hook of {name}")
-        if value.grad is not None:
-            self.tensor(value.grad, f"{name}.grad")
+        if value._grad is not None:
+            self.tensor(value._grad, f"{name}.grad")
 
     def module(self, value: Module, name: str) -> None:
         if next(value.parameters(), None) is not None:

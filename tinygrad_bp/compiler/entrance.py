@@ -121,7 +121,7 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         x = f"x{i}"
         w.add(f"{x} = args[{i}]")
         if tensor:
-            nodes = f"{x}.node is {'not ' * needs}None and {x}.grad is {'not ' * grad}None"
+            nodes = f"{x}.node is {'not ' * needs}None and {x}._grad is {'not ' * grad}None"
             w.unless(f"isinstance({x}, Tensor) and {nodes}")
             w.add(f"{x} = {x}.array")
         d = w.name(dtype, "dtype")
@@ -147,14 +147,14 @@ def held(w: Writer, plan: Plan) -> None:
     """Nobody has kept a gradient of the run before: its memory is about to be overwritten."""
     if not plan.gradients:
         return
-    w.names.update(references=sys.getrefcount, let_go=plan.let_go, counts=plan.counts, grad_of=attrgetter("grad"))
+    w.names.update(references=sys.getrefcount, let_go=plan.let_go, counts=plan.counts, grad_of=attrgetter("_grad"))
     n = len(plan.gradients)
     if n <= INLINE:
         tests = []
         for i in range(n):
             g, t = w.name(plan.gradients[i], "g"), w.name(plan.leaves_of[i], "t")
             a = w.name(plan.gradient_arrays[i], "a")
-            tests.append(f"references({g}) - ({t}.grad is {g}) > counts[{i}] or references({a}) > counts[{n + i}]")
+            tests.append(f"references({g}) - ({t}._grad is {g}) > counts[{i}] or references({a}) > counts[{n + i}]")
         test = " or ".join(tests)
     else:
         w.names.update(gt=gt, sub=sub, is_=is_, islice=islice)
@@ -218,7 +218,7 @@ def memory(w: Writer, plan: Plan) -> None:
         w.names.update(array_of=attrgetter("array"), is_=is_)
         w.unless(f"all(map(is_, map(array_of, {owners}), {arrays}))")
     for tensor, grad in plan.patterns:
-        w.unless(f"{w.name(tensor, 't')}.grad is {w.name(grad, 'g')}")
+        w.unless(f"{w.name(tensor, 't')}._grad is {w.name(grad, 'g')}")
 
 
 def numbers(w: Writer, plan: Plan) -> list[str]:
@@ -303,8 +303,8 @@ def aftermath(w: Writer, plan: Plan) -> None:
     pairs = [(t, None if i is None else plan.gradients[i]) for t, i in plan.run.grads]
     if len(pairs) <= INLINE:
         for tensor, grad in pairs:
-            w.add(f"{w.name(tensor, 't')}.grad = {w.name(grad, 'g')}")
+            w.add(f"{w.name(tensor, 't')}._grad = {w.name(grad, 'g')}")
     else:
-        w.add(f"for t, g in {w.name(pairs, 'pairs')}: t.grad = g")
+        w.add(f"for t, g in {w.name(pairs, 'pairs')}: t._grad = g")
     if plan.run.births or plan.run.numbers:
         w.add("leave(values)")

@@ -164,10 +164,10 @@ def rehearsed(function: Any, args: tuple[Any, ...], kind: str) -> tuple[Facts, l
         content = {value: before(holder, stage) for value, holder in run.memory}
         settings = {value: setting(value, run, stage) for value in run.program.settings}
         after = {value: np.array(held(holder)) for value, holder in run.memory}
-        grads = [np.array(t.grad.array) for t, i in run.grads if i is not None and t.grad is not None]
+        grads = [np.array(t._grad.array) for t, i in run.grads if i is not None and t._grad is not None]
         known = {id(holder): value for value, holder in (*run.memory, *run.aliases)}
         table = {key: known.get(id(t), t.array) for key, t in weights(reach).items()}
-        kept = [(value, known[id(t.grad)]) for value, t in run.memory if id(getattr(t, "grad", None)) in known]
+        kept = [(value, known[id(t._grad)]) for value, t in run.memory if id(getattr(t, "_grad", None)) in known]
         arrays = {id(held(holder)): value for value, holder in run.memory}
         places = {value: place.container for value, place in run.trace.places.items()}
         entries = {v: arrays[id(c.array)] for v, c in places.items() if isinstance(c, Entry)}

@@ -104,7 +104,7 @@ class Plan:
     # ------------------------------------------------------------ gradients that somebody kept
     def references(self) -> list[int]:
         """How many hold each gradient, and its array, apart from the leaf whose gradient it is."""
-        there = map(is_, map(attrgetter("grad"), self.leaves_of), self.gradients)
+        there = map(is_, map(attrgetter("_grad"), self.leaves_of), self.gradients)
         tensors = map(sub, map(sys.getrefcount, self.gradients), there)  # by map: a loop's variable would be one more
         return [*tensors, *map(sys.getrefcount, self.gradient_arrays)]
 

@@ -76,7 +76,7 @@ class Run:
         """Stand-ins everywhere. With `toggle`, leaves that have a gradient lose it, and others get a strange one."""
         self._foreign = foreign_states(self.reach.foreign)
         self._remember()
-        self._is_grad = {id(t.grad) for t, _ in self.reach.tensors.values()}
+        self._is_grad = {id(t._grad) for t, _ in self.reach.tensors.values()}
         for tensor, name in list(self.reach.tensors.values()):
             if tensor.node is not None and not isinstance(tensor.node, Leaf):
                 raise CompileError(
@@ -95,7 +95,7 @@ class Run:
     def _remember(self) -> None:
         """All that the step reaches is to be afterwards what it is now."""
         for tensor, _ in self.reach.tensors.values():
-            self._undo.append(partial(put_back, tensor, tensor.array, tensor.grad, tensor.node))
+            self._undo.append(partial(put_back, tensor, tensor.array, tensor._grad, tensor.node))
         for optimizer in self.reach.optimizers:
             before = {p: dict(entries) for p, entries in optimizer.state.items()}
             self._undo.append(partial(restored, optimizer.state, before))
@@ -111,15 +111,15 @@ class Run:
             self._undo.append(partial(refill, container, content))
 
     def _tensor(self, tensor: Tensor, name: str, toggle: bool) -> None:
-        array, grad = tensor.array, tensor.grad
+        array, grad = tensor.array, tensor._grad
         self._nodes.append((tensor, tensor.node, name))
         traced: Any = self._memory(array, name, tensor)
         tensor.array = traced
         if toggle and isinstance(tensor.node, Leaf) and id(tensor) not in self._is_grad:
             strange = self.trace.fresh(np.full(array.shape, 7, array.dtype))
-            tensor.grad = None if grad is not None else wrap(strange)
+            tensor._grad = None if grad is not None else wrap(strange)
             if grad is None:
-                self.strange[id(tensor.grad)] = tensor, strange.storage
+                self.strange[id(tensor._grad)] = tensor, strange.storage
 
     def _argument(self, i: int, leaf: Any) -> Any:
         """What stands for an argument; the same object twice is one, and what the step reaches anyway is that."""
@@ -141,8 +141,8 @@ class Run:
         tensor: Any = wrap(tracer)
         if leaf.node is not None:
             tensor.node = Leaf(tensor)
-        if leaf.grad is not None:
-            tensor.grad = Unreadable(self.trace, value.name)
+        if leaf._grad is not None:
+            tensor._grad = Unreadable(self.trace, value.name)
         self.inputs[i] = tensor
         return tensor
 
@@ -240,7 +240,7 @@ class Run:
                     f"tg.compile: the step gives {name!r} another array (`.data = …`). Write into it: `with "
                     f"tg.no_grad(): {name}.copy_(new)`, or do it outside the step"
                 )
-            grad: Any = tensor.grad
+            grad: Any = tensor._grad
             if grad is not None and id(grad) in self.reach.tensors:
                 continue
             if grad is None:
@@ -249,7 +249,7 @@ class Run:
                 self.grads.append((tensor, len(self.program.gradients)))
                 self.program.gradients.append((storage.home, self.trace.lower(grad.array)))
         for tensor in self.inputs.values():
-            if isinstance(tensor, Tensor) and not isinstance(tensor.grad, Unreadable | None) and (
+            if isinstance(tensor, Tensor) and not isinstance(tensor._grad, Unreadable | None) and (
                 id(tensor) not in self.reach.tensors
             ):
                 raise CompileError(
@@ -304,7 +304,7 @@ class Run:
             if leaf is given:
                 return Output("argument", i)
         for tensor, place in self.grads:
-            if place is not None and leaf is tensor.grad:
+            if place is not None and leaf is tensor._grad:
                 return Output("gradient", place)
         if isinstance(leaf, Live):
             program.numbers.append(leaf.value)
@@ -363,10 +363,10 @@ def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:
     """
     read = {value for call in run.program.calls for value in call.inputs()} | set(run.program.results())
     there = {id(holder) for value, holder in run.memory if value in read or value in run.program.writes}
-    found = [(t, t.grad) for t, _ in run.reach.tensors.values() if t.grad is not None and id(t.grad) in there]
+    found = [(t, t._grad) for t, _ in run.reach.tensors.values() if t._grad is not None and id(t._grad) in there]
     leaves = [t for t, _ in run.reach.tensors.values() if isinstance(t.node, Leaf)]
     if strange is None:
-        return [(t, t.grad) for t in leaves]
+        return [(t, t._grad) for t in leaves]
     read = {value for call in strange.program.calls for value in call.inputs()} | set(strange.program.results())
     return found + [(t, None) for t, storage in strange.strange.values() if storage.version or storage.value in read]
 
@@ -381,7 +381,7 @@ def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[
     except Exception:  # the step does not work without, or with, the gradients of before
         same, second = False, None
     if same and second is not None:
-        had = any(t.grad is not None for t, _ in reach.tensors.values() if isinstance(t.node, Leaf))
+        had = any(t._grad is not None for t, _ in reach.tensors.values() if isinstance(t.node, Leaf))
         return (first if had else second), looked_at(first, second)
     third = Run(function, reach, leaves).go()
     told = difference(first.program, third.program)

@@ -71,7 +71,7 @@ class Kind:
     def __init__(self, leaf: Any, first: int) -> None:
         array, node = (leaf.array, leaf.node) if isinstance(leaf, Tensor) else (leaf, None)
         self.first = first  # the number of the first array that is this very object
-        grad = isinstance(leaf, Tensor) and leaf.grad is not None
+        grad = isinstance(leaf, Tensor) and leaf._grad is not None
         self.facts = (isinstance(leaf, Tensor), array.shape, array.dtype, node is not None, grad)
 
     def __eq__(self, other: object) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def put_back(tensor: Tensor, array: np.ndarray, grad: Any, node: Any) -> None:
-    tensor.array, tensor.grad, tensor.node = array, grad, node
+    tensor.array, tensor._grad, tensor.node = array, grad, node
 
 
 def restored(state: dict[Any, Any], before: dict[Any, dict[str, Any]]) -> None:

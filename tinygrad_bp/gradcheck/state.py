@@ -105,7 +105,7 @@ class Modules:
         self.fields = [(m.__dict__, dict(m.__dict__)) for m in every.values()]
         self.containers = [(c, c.copy()) for fields, _ in self.fields for c in fields.values() if _changeable(c)]
         tensors = {id(t): t for module in modules for t in [*module.parameters(), *module.buffers()]}
-        self.tensors = [(t, t.array, t.node, t.grad, _copied(t.grad)) for t in tensors.values()]
+        self.tensors = [(t, t.array, t.node, t._grad, _copied(t._grad)) for t in tensors.values()]
         self.buffers: list[tuple[Any, Any]] = []
         self.list = modules
 
@@ -135,7 +135,7 @@ class Modules:
         for tensor, array, node, grad, values in self.tensors:
             tensor.node = node
             tensor.data = array
-            tensor.grad = grad
+            tensor._grad = grad
             if grad is not None:
                 grad.array[...] = values
 
@@ -160,13 +160,13 @@ class Held:
     """Tensors that a function closes over: their values and gradients, put back at the end."""
 
     def __init__(self, tensors: list[Any]) -> None:
-        self.saved = [(t, t.array, t.array.copy(), t.node, t.grad, _copied(t.grad)) for t in tensors]
+        self.saved = [(t, t.array, t.array.copy(), t.node, t._grad, _copied(t._grad)) for t in tensors]
 
     def restore(self) -> None:
         for tensor, array, values, node, grad, grad_values in self.saved:
             if array.flags.writeable and not np.array_equal(array, values, equal_nan=array.dtype.kind in "fc"):
                 array[...] = values
-            tensor.array, tensor.node, tensor.grad = array, node, grad
+            tensor.array, tensor.node, tensor._grad = array, node, grad
             if grad is not None:
                 grad.array[...] = grad_values
 

@@ -8,7 +8,7 @@ from ..autograd.function import Function
 from ..autograd.hooks import RemovableHandle
 from ..core import Tensor
 from ..duck import CHANGES
-from ..errors import DtypeError
+from ..errors import DtypeError, GraphError, ShapeError
 
 
 class Hooks:
@@ -66,32 +66,54 @@ def _before(hook: Any, with_kwargs: bool, module: Any, args: Any, kwargs: Any) -
 
 
 class _Gate:
-    """Two identities around a forward: the gradient passes the outer one first and leaves by the inner one."""
+    """Two identities around a forward: the gradient passes the outer one first and leaves by the inner one.
+
+    Where no argument needs a gradient nothing leaves, and the hooks are called when the gradient has arrived.
+    """
 
     def __init__(self, module: Any) -> None:
         self.module = module
         self.grad_output: tuple[Any, ...] = ()
+        self.arguments = 0
+        self.leaves = False
 
     def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return self._through(args, self._leaving)
+        self.arguments = len(args)
+        self.leaves = any(isinstance(x, Tensor) and x.node is not None for x in args)
+        return self._through(args, self._leaving, zeros=True) if self.leaves else args
 
     def leave(self, output: Any) -> Any:
         if isinstance(output, Tensor):
-            return self._through((output,), self._arriving)[0]
-        return self._through(output, self._arriving) if isinstance(output, tuple) else output
+            return self._through((output,), self._arriving, zeros=False)[0]
+        return self._through(output, self._arriving, zeros=False) if isinstance(output, tuple) else output
 
-    def _arriving(self, grads: tuple[Any, ...]) -> None:
+    def _arriving(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         self.grad_output = grads
+        if not self.leaves and any(g is not None for g in self._leaving((None,) * self.arguments)):
+            raise GraphError(
+                f"a backward hook of {type(self.module).__name__} returned a gradient, but no input of this call needs "
+                "one: return None"
+            )
+        return grads
 
-    def _leaving(self, grads: tuple[Any, ...]) -> Any:
+    def _leaving(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         for hook, _, _ in tuple(self.module._hooks.backward.values()):
             changed = hook(self.module, grads, self.grad_output)
             if changed is not None:
-                grads = changed if isinstance(changed, tuple) else (changed,)
+                changed = changed if isinstance(changed, tuple) else (changed,)
+                if len(changed) != len(grads):
+                    raise ShapeError(
+                        f"a backward hook of {type(self.module).__name__} returned {len(changed)} gradients for "
+                        f"{len(grads)} inputs; return one for each, None where there is none"
+                    )
+                grads = changed
         return grads
 
-    def _through(self, values: tuple[Any, ...], seen: Any) -> tuple[Any, ...]:
-        """The Tensors among `values` after an identity that shows the gradients to `seen` on their way back."""
+    def _through(self, values: tuple[Any, ...], seen: Any, zeros: bool) -> tuple[Any, ...]:
+        """The Tensors among `values` after an identity that shows the gradients to `seen` on their way back.
+
+        What needs no gradient still needs none; `zeros`: its gradient is shown as zeros, as in PyTorch, not None.
+        """
         places = [i for i, value in enumerate(values) if isinstance(value, Tensor)]
         if not places:
             return values
@@ -99,12 +121,16 @@ class _Gate:
         class Identity(Function):
             @staticmethod
             def forward(ctx: Any, *tensors: Any) -> Any:
-                return tuple(t.clone() for t in tensors)
+                passed = tuple(t.clone() for t in tensors)
+                ctx.set_materialize_grads(zeros)
+                ctx.mark_non_differentiable(*[y for y, x in zip(passed, tensors, strict=True) if x.node is None])
+                return passed
 
             @staticmethod
             def backward(ctx: Any, *grads: Any) -> Any:
-                changed = seen(grads)
-                return grads if changed is None else changed
+                shown = dict(zip(places, grads, strict=True))
+                changed = seen(tuple(shown.get(i) for i in range(len(values))))
+                return tuple(changed[i] for i in places)
 
         passed = list(values)
         for i, tensor in zip(places, Identity.apply(*[values[i] for i in places]), strict=True):

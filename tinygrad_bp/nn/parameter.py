@@ -6,6 +6,8 @@ from typing import Any
 
 from ..core import Leaf, Tensor, require_float
 from ..creation import array_of
+from ..errors import warn_left
+from ..mode import MODE
 
 
 class Parameter(Tensor):
@@ -26,9 +28,15 @@ class Parameter(Tensor):
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         if isinstance(data, Tensor):
             self.array = data.array
+            if data.node is not None and not isinstance(data.node, Leaf) and MODE.grad:
+                warn_left(
+                    f"nn.Parameter(t) of a tensor that was computed ({data.node.op.name})",
+                    "Keep the leaf as the Parameter and compute in forward; for a start value write "
+                    "`nn.Parameter(t.detach())`",
+                )
         else:
             self.array = data if hasattr(data, "__array_ufunc__") else array_of(data)
-        self.node = self.grad = None
+        self.node = self._grad = None
         if requires_grad:
             require_float(self.array)
             self.node = Leaf(self)

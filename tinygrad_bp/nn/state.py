@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..core import Leaf, Tensor, wrap
+from ..core import Tensor, wrap
 from ..duck import CHANGES
 from ..errors import DtypeError, InplaceError, ModuleError, StateDictError
 from ..memory import buffer_of, stamp
@@ -129,23 +129,24 @@ def _in_place_of(old: Any, value: Any) -> Any:
 
 def zero_grad(parameters: Iterable[Any], set_to_none: bool) -> None:
     for p in parameters:
-        if p.grad is None or set_to_none:
-            p.grad = None
-        elif p.grad.node is not None and not isinstance(p.grad.node, Leaf):
-            p.grad = wrap(np.zeros_like(p.array))
+        if p._grad is None or set_to_none:
+            p._grad = None
+        elif not p._grad.array.flags.writeable:  # an expanded view that somebody assigned
+            p._grad = wrap(np.zeros_like(p.array))
         else:
-            p.grad.array.fill(0)
-            stamp(p.grad.array, "zero_grad", "zero_grad")
+            p._grad.node = None
+            p._grad.array.fill(0)
+            stamp(p._grad.array, "zero_grad", "zero_grad")
 
 
 def convert(module: Any, change: Callable[[np.ndarray], np.ndarray]) -> None:
     """Every float parameter, its gradient and every float buffer through `change`; the tensors stay the same."""
     tensors = [t for t in [*module.parameters(), *module.buffers()] if t.array.dtype.kind in "fc"]
-    changed = [(t, change(t.array), None if t.grad is None else change(t.grad.array)) for t in tensors]
+    changed = [(t, change(t.array), None if t._grad is None else change(t._grad.array)) for t in tensors]
     for _, array, _ in changed:
         if array.dtype.kind not in "fc":
             raise DtypeError(f"Module.to: parameters must stay floating point, and {array.dtype} is not")
     for tensor, array, grad in changed:
         tensor.data = array
         if grad is not None:
-            tensor.grad = wrap(grad)
+            tensor._grad = wrap(grad)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[np.ndarray]:
     """The arrays of all gradients that there are, each once."""
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    grads = {id(p.grad.array): p.grad.array for p in given if p.grad is not None}
+    grads = {id(p._grad.array): p._grad.array for p in given if p._grad is not None}
     return list(grads.values())
 
 

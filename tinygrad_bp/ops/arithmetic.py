@@ -29,7 +29,7 @@ div = elementwise(
 )
 floor_divide = elementwise(
     np.floor_divide, "a / b rounded down", ZERO_A := lambda g: ZERO(g), ZERO_A,
-    operators=("floordiv", "rfloordiv"), domain=(0.3, 3.0),
+    operators=("floordiv", "rfloordiv"), domain=(0.3, 3.0), flat=True,
 )  # fmt: skip
 remainder = elementwise(
     np.remainder,
@@ -71,14 +71,15 @@ rsqrt = elementwise(
     lambda x: 1 / np.sqrt(x), "1 / square root", lambda g, y: -0.5 * g * (y * y * y), domain=(0.1, 4.0), analytic=True
 )
 
-sign = elementwise(np.sign, "-1, 0 or 1", lambda g: ZERO(g))
-floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g))
-ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g))
-trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g))
+sign = elementwise(np.sign, "-1, 0 or 1", lambda g: ZERO(g), flat=True)
+floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g), flat=True)
+ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g), flat=True)
+trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g), flat=True)
 round_number = elementwise(
     lambda x, decimals=0: np.round(x, decimals),
     "rounded, halves to even",
     lambda g: ZERO(g),
+    flat=True,
     cases=({}, {"decimals": 1}),
     shown="round",
     internal=True,

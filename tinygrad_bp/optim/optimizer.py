@@ -119,7 +119,7 @@ class Optimizer:
             self.check(group)
             params, arrays = [], []
             for p in group["params"]:
-                grad = p.grad
+                grad = p._grad
                 if grad is not None:
                     array, g = p.array, grad.array
                     if g.shape != array.shape or g.dtype is not array.dtype or not array.flags.writeable:
@@ -131,7 +131,7 @@ class Optimizer:
         return loss
 
     def _refuse(self, p: Any) -> None:
-        array, g = p.array, p.grad.array
+        array, g = p.array, p._grad.array
         if g.shape != array.shape:
             raise ShapeError(f"{self._name}.step: a gradient of shape {g.shape} for a parameter of shape {array.shape}")
         if g.dtype != array.dtype:

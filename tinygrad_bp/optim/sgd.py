@@ -92,7 +92,7 @@ class SGD(Optimizer):
         length = step = -lr if group["maximize"] else lr
         dtype = None
         for p in params:
-            array, g = p.array, p.grad.array
+            array, g = p.array, p._grad.array
             if plain and array.size <= SMALL:
                 if array.dtype is not dtype and not TRACES:  # an array of no dimension is a cheaper factor than a float
                     dtype = array.dtype
