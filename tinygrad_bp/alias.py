@@ -36,12 +36,15 @@ class Step(NamedTuple):
 
 
 class View:
-    """How one tensor looks into another. `barred` says why it may not be written to while it is part of a graph."""
+    """How one tensor looks into another.
 
-    __slots__ = ("barred", "root", "steps")
+    `barred` says why it may not be written to while it is part of a graph; `behind`, that a write came when it was not.
+    """
+
+    __slots__ = ("barred", "behind", "root", "steps")
 
     def __init__(self, root: Tensor, steps: tuple[Step, ...], barred: str) -> None:
-        self.root, self.steps, self.barred = root, steps, barred
+        self.root, self.steps, self.barred, self.behind = root, steps, barred, False
 
     def node(self, root_node: Node) -> Node:
         """These steps, taken from the root's node."""
@@ -49,6 +52,15 @@ class View:
         for step in self.steps:
             node = Node(step.op, ((node, 0, step.saved),), step.shape, dtype)
         return node
+
+
+    def root_asks(self, tensor: Any) -> None:
+        """The root asks for a gradient; `tensor`, made before, is its view as PyTorch has it.
+
+        It requires a gradient as well, but gives none to the root, unless a write came in between.
+        """
+        if NODE.__get__(tensor) is None:
+            tensor.node = self.node(self.root.node) if self.behind and self.root.node else nowhere(tensor)
 
 
 class StaleView(Tensor):
@@ -66,8 +78,6 @@ class StaleView(Tensor):
     def node(self) -> Any:
         """The node of what the view looks at now."""
         old, view = NODE.__get__(self), self._view
-        if view.root.node is None and (old is None or isinstance(old, Leaf)):
-            return old  # nothing to follow yet
         if not view.barred:
             self.__class__ = Tensor  # type: ignore[assignment]
             give(self, view.node(view.root.node or nowhere(view.root)))
@@ -97,6 +107,7 @@ class StaleView(Tensor):
 NODE: Any = vars(Tensor)["node"]  # a slot can be read where the property of its name would do more
 
 
+StaleView.__name__ = StaleView.__qualname__ = Tensor.__name__  # whoever asks sees a Tensor
 REQUIRES_GRAD: Any = vars(Tensor)["requires_grad"]
 
 
@@ -165,7 +176,12 @@ def written(root: Any) -> None:
     for other in _kin(root):
         for ref in getattr(other, "_views", None) or ():
             view = ref()
-            if view is not None and view._view is not None and view._view.root is other:
+            if view is None or view._view is None or view._view.root is not other:
+                continue
+            node = NODE.__get__(view)
+            if other.node is None and (node is None or isinstance(node, Leaf)):
+                view._view.behind = True
+            else:
                 view.__class__ = StaleView
 
 

@@ -88,13 +88,14 @@ class Leaf(Node):
     A tensor that asks no more keeps its leaf, hooks and all, among the `RESTING`: graphs made before lead to it still.
     """
 
-    __slots__ = ("owner",)
+    __slots__ = ("owner", "taken")
 
     def __init__(self, tensor: Tensor | None, like: Any = None) -> None:
         """The end at a tensor; or, without one, the end of a way that leads nowhere, for values like an array."""
         array = like if tensor is None else tensor.array
         super().__init__(_LeafOp, (), array.shape, array.dtype)
         self.owner: Any = nobody if tensor is None else weakref.ref(tensor)
+        self.taken: Any = nobody  # the `.grad` that somebody read, who may keep it longer than its tensor
 
     @staticmethod
     def of(tensor: Tensor) -> Leaf:
@@ -161,15 +162,18 @@ class Tensor:
         elif self.node is None:
             require_float(self.array)
             self.node = Leaf.of(self)
-            for ref in getattr(self, "_views", None) or ():  # made before: as in PyTorch they require a gradient, and
-                view = ref()  # give none, until a write to the memory makes them views of this leaf
-                if view is not None and view._view is not None and view.node is None:
-                    view.node = Leaf(None, view.array)
+            for ref in getattr(self, "_views", None) or ():
+                view = ref()
+                if view is not None and view._view is not None:
+                    view._view.root_asks(view)
 
     @property
     def grad(self) -> FullTensor | None:
         """The gradient that backward passes have added up so far; None before the first one."""
-        if self._grad is None and self.node is not None and type(self.node) is not Leaf and not self.retains_grad:
+        if type(self.node) is Leaf:
+            if self._grad is not None:
+                self.node.taken = weakref.ref(self._grad)
+        elif self._grad is None and self.node is not None and not self.retains_grad:
             warn(
                 f"the .grad of a tensor of shape {self.array.shape} is read, but backward fills it only for leaves, "
                 f"and this was computed by {self.node.op.name}: call `t.retain_grad()` before backward, or read a leaf"

@@ -56,6 +56,10 @@ def backward(
     for node, g, borrowed in found:  # after the whole pass has succeeded
         leaf: Any = node.owner()  # type: ignore[attr-defined]  # without targets only leaves are found, with them too
         if leaf is None or leaf.node is None:  # it is gone, or asks no more
+            taken: Any = node.taken() if leaf is None and not create_graph else None  # type: ignore[attr-defined]
+            if taken is not None and taken.node is None:  # somebody kept its .grad, to which PyTorch goes on adding
+                np.add(taken.array, g, out=taken.array)
+                stamp(taken.array, "backward, which added to .grad", "backward")
             continue
         if leaf._grad is None and not create_graph:
             leaf._grad = wrap(g.copy("K") if borrowed else g)
