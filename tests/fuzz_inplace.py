@@ -12,6 +12,7 @@ What is left out, because PyTorch is silently wrong there or leaves the answer o
   deleted first);
 * a view made under `no_grad` says `requires_grad=True` in PyTorch, and is a leaf that no gradient reaches;
 * `copy_` between parts of one memory that overlap, two writes to one entry by an index;
+* a write into the gradient of a sum, an expanded tensor whose entries are one; a graph written into integers;
 * a gradient handed to `backward` that shares memory with a tensor: PyTorch may add into it (`.grad` takes it as it is);
 * which gradients a `backward` that raises has already put into leaves: the programs go on without that line.
 """
@@ -35,7 +36,7 @@ WE, THEY = "we refuse, PyTorch goes on", "PyTorch refuses, we go on"
 QUIRK = "PyTorch calls a hook with None"  # on one of the outputs of `unbind` or `split`, if only another is used
 ENDINGS = 3  # how many tensors of each program are differentiated at the end
 OVERFLOW = 1e6
-SINGLE = re.compile(r"float32|\.float\(|= T\.(zeros|ones|full|arange)")  # some of it may be in single precision
+SINGLE = re.compile(r"float32|\.float\(|= T\.(zeros|ones|full|arange)|\) > 0\n")  # there may be single precision
 
 
 @lru_cache(4096)
@@ -144,12 +145,17 @@ def grow(rng: random.Random) -> list[str]:
             if line is None or (side.run(line) and rng.random() < 0.8):
                 continue
             lines.append(line)
-            if not finite(side):
+            if not finite(side) or ("autograd.grad" in line and not apart(side.scope.get(line.partition(",")[0]))):
                 lines.pop()
                 break
         lines += [line for _ in range(ENDINGS) if (line := draw.ending())]
     side.clear()
     return lines
+
+
+def apart(gradient: Any) -> bool:
+    """Whether each entry has memory of its own: a gradient of a sum has not, and `g[0] = 1` writes all of it."""
+    return gradient is None or all(n < 2 or step for n, step in zip(gradient.shape, gradient.stride(), strict=True))
 
 
 def finite(side: Side) -> bool:

@@ -81,9 +81,10 @@ class Draw:
         return self.tensor(lambda t: t.requires_grad)
 
     def target(self) -> str:
-        """What is written to; seldom a leaf, whose write is refused."""
-        leaf = self.chance(0.08)
-        return self.tensor(lambda t: t.dtype != bool and (leaf or not (t.is_leaf and t.requires_grad)), "t")
+        """What is written to; seldom a leaf, whose write is refused, or what is no float."""
+        leaf, other = self.chance(0.08), self.chance(0.2)
+        fits = lambda t: (other or t.is_floating_point()) and (leaf or not (t.is_leaf and t.requires_grad))  # noqa: E731
+        return self.tensor(fits, "t")
 
     def view_name(self, x: str) -> str:
         return self.new(x[0])
@@ -111,10 +112,13 @@ class Draw:
             return self.number()
         shape = tuple(into.shape)
         names = [n for n in self.names() if broadcasts(self[n].shape, shape) and not overlaps(self[n], into, same)]
+        if not into.is_floating_point():  # PyTorch takes a graph into integers, which no gradient passes
+            names = [n for n in names if not self[n].requires_grad]
         graph = [n for n in names if self[n].requires_grad]
-        if not names or self.chance(0.1):
-            x = self.floating()
-            return self.one([f"{x}.sum()", f"{x}.mean() * 2", f"{x}.flatten()[:1]", f"{x}.reshape(-1)[-1].clone()"])
+        if not names or (self.chance(0.1) and into.is_floating_point()):
+            x = self.floating() if into.is_floating_point() else self.tensor(lambda t: not t.requires_grad)
+            first = f"{x}.reshape((1, -1))[:, :1] * 1"
+            return self.one([f"{x}.sum()", f"{x}.mean() * 2", f"{x}.flatten()[:1].clone()", first])
         x = self.one(graph if graph and self.chance(0.6) else names)
         if self.chance(0.1):
             return f"{x}.reshape({(1, *self[x].shape)})"
@@ -302,7 +306,8 @@ def written(d: Draw, x: str) -> str:
     """A statement that writes into x: by a method, an operator or an index."""
     if d.chance(0.5):
         calls = ".".join(d.one(WRITES)(d, x) for _ in range(1 + d.chance(0.1)))
-        return f"{d.one([x, x, x, x + f'[{d.key(x)}]'])}.{calls}"
+        part = "" if d.chance(0.7) or f"{x})" in calls or f"{x}," in calls else f"[{d.key(x)}]"
+        return f"{x}{part}.{calls}"
     if d.chance(0.4):
         return f"{x} {d.one('+-**/')}= {d.value(d[x])}"
     key = d.key(x, 0.25)
