@@ -19,10 +19,10 @@ from typing import Any
 
 import fuzz_words as words
 import numpy as np
+from fuzz_draw import Draw, Nothing, Word
 from fuzz_inplace import Side, compiled
 from fuzz_kit import SAME, SILENT, Outcome, differs, main, message
-from fuzz_settings import SETTINGS, USES, Setting, in_place_of, modules
-from fuzz_words import Draw, Nothing, Word
+from fuzz_settings import SETTINGS, USES, Setting, named_after, modules
 
 import tinygrad_bp as tg
 from tinygrad_bp.random import Generator
@@ -197,7 +197,7 @@ def use(d: Steps) -> str:
     x, n = d.floating(), d.new()
     if d.chance(0.6):
         c = d.named("c")
-        read = in_place_of(d.one(d.settings[c].reads), c)
+        read = named_after(d.one(d.settings[c].reads), c)
     else:
         read = d.one(USES).format(x=d.tensor(), y=d.tensor(), w=d.named("w"))
     return f"{n} = " + d.one([f"{x} * ({read})", f"{x} * 2 if ({read}) else {x} + 1", f"{x} + 3 * ({read})",
@@ -277,7 +277,7 @@ def change(d: Steps) -> str:
     w, kind = d.named("w"), d.rng.random()
     if kind < 0.45:
         c = d.named("c")
-        return in_place_of(d.one(d.settings[c].changes), c)
+        return named_after(d.one(d.settings[c].changes), c)
     if kind < 0.6:
         m, p = d.named("m"), d.named("p")
         return d.one([
@@ -289,8 +289,9 @@ def change(d: Steps) -> str:
     if kind < 0.7:
         return d.one([f"{d.named('a')}[...] = 0.5", f"{d.named('a')} *= 2", f"{d.named('a')} = {d.named('a')} + 1"])
     return d.one([
-        f"with T.no_grad(): {w}.mul_(0.5)", f"{w}.grad = None", f"{w}.requires_grad_(False)", f"{w}.data = {w}.data * 2",
-        f"{w} = {tensor_text(d, d[w].shape, ', requires_grad=True')}", "T.manual_seed(7)", f"{w}.grad = T.ones_like({w})",
+        f"with T.no_grad(): {w}.mul_(0.5)", f"{w}.grad = None", f"{w}.requires_grad_(False)", "T.manual_seed(7)",
+        f"{w} = {tensor_text(d, d[w].shape, ', requires_grad=True')}", f"{w}.grad = T.ones_like({w})",
+        f"{w}.data = {w}.data * 2",
         f"{d.named('b')}.mul_(2)", f"{d.named('b')} = {tensor_text(d, (2, 3))}", f"{w}.detach().mul_(2)",
         f"{w}.register_hook(lambda g: g + 1)", "T.rand(2)", f"{w}.requires_grad_()", f"{w}.grad = {w}.detach().clone()",
     ])  # fmt: skip

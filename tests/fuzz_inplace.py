@@ -12,7 +12,8 @@ What is left out, because PyTorch is silently wrong there or leaves the answer o
   deleted first);
 * a view made under `no_grad` says `requires_grad=True` in PyTorch, and is a leaf that no gradient reaches;
 * `copy_` between parts of one memory that overlap, two writes to one entry by an index;
-* a write into the gradient of a sum, an expanded tensor whose entries are one; a graph written into integers;
+* a write into the gradient of a sum, an expanded tensor whose entries are one, and by a mask or list into any such;
+* a deep copy of an expanded tensor, whose entries stay one; a graph written into integers;
 * a gradient handed to `backward` that shares memory with a tensor: PyTorch may add into it (`.grad` takes it as it is);
 * which gradients a `backward` that raises has already put into leaves: the programs go on without that line.
 """
@@ -29,8 +30,9 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
+from fuzz_draw import Draw, shared
 from fuzz_kit import SAME, SILENT, Outcome, differs, main, message
-from fuzz_words import OPENING, STATEMENTS, Draw
+from fuzz_words import OPENING, STATEMENTS
 
 WE, THEY = "we refuse, PyTorch goes on", "PyTorch refuses, we go on"
 QUIRK = "PyTorch calls a hook with None"  # on one of the outputs of `unbind` or `split`, if only another is used
@@ -145,7 +147,7 @@ def grow(rng: random.Random) -> list[str]:
             if line is None or (side.run(line) and rng.random() < 0.8):
                 continue
             lines.append(line)
-            if not finite(side) or ("autograd.grad" in line and not apart(side.scope.get(line.partition(",")[0]))):
+            if not finite(side) or of_sum(side.scope.get(line.partition(",")[0]), line):
                 lines.pop()
                 break
         lines += [line for _ in range(ENDINGS) if (line := draw.ending())]
@@ -153,9 +155,9 @@ def grow(rng: random.Random) -> list[str]:
     return lines
 
 
-def apart(gradient: Any) -> bool:
-    """Whether each entry has memory of its own: a gradient of a sum has not, and `g[0] = 1` writes all of it."""
-    return gradient is None or all(n < 2 or step for n, step in zip(gradient.shape, gradient.stride(), strict=True))
+def of_sum(gradient: Any, line: str) -> bool:
+    """Whether `g, = autograd.grad(x.sum(), x)` gave an expanded tensor."""
+    return "autograd.grad" in line and gradient is not None and shared(gradient)
 
 
 def finite(side: Side) -> bool:
