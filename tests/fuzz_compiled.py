@@ -22,7 +22,7 @@ import numpy as np
 from fuzz_draw import Draw, Nothing, Word
 from fuzz_inplace import Side, compiled
 from fuzz_kit import SAME, SILENT, Outcome, differs, main, message
-from fuzz_settings import SETTINGS, USES, Setting, named_after, modules
+from fuzz_settings import SETTINGS, USES, Setting, modules, named_after
 
 import tinygrad_bp as tg
 from tinygrad_bp.random import Generator
