@@ -12,6 +12,8 @@ What is left out, because PyTorch is silently wrong there or leaves the answer o
   deleted first);
 * a view made under `no_grad` says `requires_grad=True` in PyTorch, and is a leaf that no gradient reaches;
 * `copy_` between parts of one memory that overlap, two writes to one entry by an index;
+* a write into the gradient of a sum, an expanded tensor whose entries are one, and by a mask or list into any such;
+* a deep copy of an expanded tensor, whose entries stay one; a graph written into integers;
 * a gradient handed to `backward` that shares memory with a tensor: PyTorch may add into it (`.grad` takes it as it is);
 * which gradients a `backward` that raises has already put into leaves: the programs go on without that line.
 """
@@ -28,14 +30,15 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
+from fuzz_draw import Draw, shared
 from fuzz_kit import SAME, SILENT, Outcome, differs, main, message
-from fuzz_words import OPENING, STATEMENTS, Draw
+from fuzz_words import OPENING, STATEMENTS
 
 WE, THEY = "we refuse, PyTorch goes on", "PyTorch refuses, we go on"
 QUIRK = "PyTorch calls a hook with None"  # on one of the outputs of `unbind` or `split`, if only another is used
 ENDINGS = 3  # how many tensors of each program are differentiated at the end
 OVERFLOW = 1e6
-SINGLE = re.compile(r"float32|\.float\(|= T\.(zeros|ones|full|arange)")  # some of it may be in single precision
+SINGLE = re.compile(r"float32|\.float\(|= T\.(zeros|ones|full|arange)|\) > 0\n")  # there may be single precision
 
 
 @lru_cache(4096)
@@ -144,12 +147,17 @@ def grow(rng: random.Random) -> list[str]:
             if line is None or (side.run(line) and rng.random() < 0.8):
                 continue
             lines.append(line)
-            if not finite(side):
+            if not finite(side) or of_sum(side.scope.get(line.partition(",")[0]), line):
                 lines.pop()
                 break
         lines += [line for _ in range(ENDINGS) if (line := draw.ending())]
     side.clear()
     return lines
+
+
+def of_sum(gradient: Any, line: str) -> bool:
+    """Whether `g, = autograd.grad(x.sum(), x)` gave an expanded tensor."""
+    return "autograd.grad" in line and gradient is not None and shared(gradient)
 
 
 def finite(side: Side) -> bool:

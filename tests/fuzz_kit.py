@@ -189,7 +189,7 @@ def main(grow: Callable[[random.Random], list[str]], play: Player, doc: str, cou
             findings.add(lines, play(lines))
         except Exception:
             print("\n".join(lines), file=sys.stderr)
-            traceback.print_exc()
+            traceback.print_exc(limit=-4)
             raise
         if i % 1000 == 0:
             print(f"{i} programs, {time.monotonic() - started:.0f} s", dict(findings.classes), file=sys.stderr)

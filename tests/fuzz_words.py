@@ -1,178 +1,11 @@
-"""The words of `fuzz_inplace.py`: what a line of a random program may be, and how names, shapes and values are drawn.
-
-Names tell what they are: `t` tensors, `d` tensors made by `.data`, `m` views made under `no_grad`, `a` NumPy arrays,
-`n` numbers and lists, `r` handles of hooks.
-"""
+"""The words of `fuzz_inplace.py`: what a line of a random program may be."""
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-import tinygrad_bp as tg
-
-SHAPES = [(), (1,), (2,), (3,), (2, 3), (3, 2), (1, 3), (2, 1), (2, 2), (3, 3), (2, 1, 3), (2, 3, 2), (1, 1), (4,),
-          (0,), (0, 3)]  # fmt: skip
-# Methods of PyTorch that this package may not have; an AttributeError says nothing about views.
-MAY_LACK = ["narrow", "select", "index_add_", "index_fill_", "squeeze_", "t_"]
-MISSING = re.compile("|".join(rf"\.{name}\(" for name in MAY_LACK if not hasattr(tg.Tensor, name)) or "(?!)")
-NUMBERS = ["2", "0.5", "-1.5", "3.0", "-1", "0.25", "1"]
-
-
-class Nothing(Exception):
-    """There is nothing yet that a word could be about."""
-
-
-class Word(NamedTuple):
-    weight: float
-    text: Callable[[Draw], str]
-
-    def write(self, draw: Draw) -> str | None:
-        try:
-            text = self.text(draw)
-        except Nothing:
-            return None
-        return None if MISSING.search(text) else text
-
-
-class Draw:
-    """Draws names and values that fit, from what PyTorch holds at this point of the program."""
-
-    def __init__(self, rng: random.Random, side: Any) -> None:
-        self.rng, self.side, self.count = rng, side, 0
-        self.ended: set[str] = set()
-
-    def new(self, letter: str = "t") -> str:
-        self.count += 1
-        return f"{letter}{self.count}"
-
-    def one(self, options: Any) -> Any:
-        if not options:
-            raise Nothing
-        return self.rng.choice(options)
-
-    def chance(self, p: float) -> bool:
-        return self.rng.random() < p
-
-    def __getitem__(self, text: str) -> Any:
-        return eval(text, self.side.scope)
-
-    # ------------------------------------------------------------------------------------------------- tensors
-
-    def names(self, letters: str = "td") -> list[str]:
-        return [name for name in self.side.usable() if name[0] in letters]
-
-    def tensor(self, fits: Callable[[Any], bool] = lambda t: True, letters: str = "td") -> str:
-        """A name, more likely a recent one, and one with a graph."""
-        names = [name for name in self.names(letters) if fits(self[name])]
-        if not names:
-            raise Nothing
-        weights = [(1 + 2 * self[name].requires_grad) * (1 + i / 2) for i, name in enumerate(names)]
-        return self.rng.choices(names, weights)[0]
-
-    def floating(self, letters: str = "td") -> str:
-        return self.tensor(lambda t: t.is_floating_point(), letters)
-
-    def in_graph(self) -> str:
-        return self.tensor(lambda t: t.requires_grad)
-
-    def target(self) -> str:
-        """What is written to; seldom a leaf, whose write is refused."""
-        leaf = self.chance(0.08)
-        return self.tensor(lambda t: t.dtype != bool and (leaf or not (t.is_leaf and t.requires_grad)), "t")
-
-    def view_name(self, x: str) -> str:
-        return self.new(x[0])
-
-    # -------------------------------------------------------------------------------------------------- values
-
-    def literal(self, shape: tuple[int, ...]) -> str:
-        return repr(np.array([self.rng.randint(-8, 8) / 4 for _ in range(int(np.prod(shape)))]).reshape(shape).tolist())
-
-    def axis(self, x: str) -> int:
-        n = max(1, self[x].ndim)
-        return self.rng.randint(-n, n - 1)
-
-    def shape_of(self, n: int) -> tuple[int, ...]:
-        """A shape with as many entries."""
-        halves = [(k, n // k) for k in range(1, n + 1) if n % k == 0] if n else [(0, 2), (0,)]
-        return self.one([*halves, (n,), (-1,), (1, n), (n, 1)] if n else halves)
-
-    def number(self) -> str:
-        return self.one(NUMBERS)
-
-    def value(self, into: Any, same: bool = True) -> str:
-        """A number, or a tensor that broadcasts into `into` and looks at none of its memory (or at just that)."""
-        if self.chance(0.3):
-            return self.number()
-        shape = tuple(into.shape)
-        names = [n for n in self.names() if broadcasts(self[n].shape, shape) and not overlaps(self[n], into, same)]
-        graph = [n for n in names if self[n].requires_grad]
-        if not names or self.chance(0.1):
-            x = self.floating()
-            return self.one([f"{x}.sum()", f"{x}.mean() * 2", f"{x}.flatten()[:1]", f"{x}.reshape(-1)[-1].clone()"])
-        x = self.one(graph if graph and self.chance(0.6) else names)
-        if self.chance(0.1):
-            return f"{x}.reshape({(1, *self[x].shape)})"
-        return self.one([x, x, x, f"{x} * {self.number()}", f"{x}.sin()"])
-
-    def mask(self, x: str) -> str:
-        return self.one([f"{x} > 0", f"{x}.detach() < 0.5", f"{x} != {x}.detach().max()"])
-
-    def key(self, x: str, advanced: float = 0.0) -> str:
-        """An index of x, mostly a basic one; no entry is named twice."""
-        shape = list(self[x].shape)
-        if self.chance(advanced / 3) and shape:
-            return self.mask(x)
-        parts, special = [], self.chance(advanced)
-        for n in shape[: self.rng.randint(min(1, len(shape)), len(shape))]:
-            if special and n and self.chance(0.6):
-                some = self.rng.sample(range(n), self.rng.randint(1, n))
-                parts.append(self.one([str(some), f"T.tensor({some})", f"T.tensor({[i in some for i in range(n)]})"]))
-                special = self.chance(0.2)
-            else:
-                numbers = [str(self.rng.randint(-n, n - 1))] * 3 if n else []
-                parts.append(self.one([":", "1:", ":-1", "::2", ":1", "-2:", *numbers]))
-        for extra in ("None", "..."):
-            if self.chance(0.08):
-                parts.insert(self.rng.randint(0, len(parts)), extra)
-        return ", ".join(parts) or "..."
-
-    def part(self, x: str, key: str) -> Any:
-        """What an index takes of x; x itself where PyTorch refuses the index."""
-        try:
-            return self[f"{x}[{key}]"]
-        except (IndexError, RuntimeError):
-            return self[x]
-
-    def ending(self) -> str | None:
-        names = [n for n in self.names() if self[n].requires_grad and n not in self.ended]
-        if not names:
-            return None
-        name = self.rng.choice(names)
-        self.ended.add(name)
-        weights = f"T.arange(1, {name}.numel() + 1).reshape({name}.shape)"
-        return f"({name} * {weights}).sum().backward(retain_graph=True)"
-
-
-def broadcasts(shape: Any, into: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(tuple(shape), into) == into
-    except ValueError:
-        return False
-
-
-def overlaps(a: Any, b: Any, same: bool) -> bool:
-    """Whether two tensors share memory; if `same` is allowed, in another way than being the same part of it."""
-    a, b = a.detach().numpy(), b.detach().numpy()
-    if same and (a.ctypes.data, a.shape, a.strides) == (b.ctypes.data, b.shape, b.strides):
-        return False
-    return bool(np.shares_memory(a, b))
-
+from fuzz_draw import SHAPES, Draw, Nothing, Word, overlaps, shared
 
 # -------------------------------------------------------------------------------------------------- making tensors
 
@@ -217,6 +50,12 @@ VIEWS: list[Callable[[Draw, str], str]] = [
     lambda d, x: f"{x}.swapaxes({d.axis(x)}, {d.axis(x)})",
     lambda d, x: f"{x}.unbind({d.axis(x)})[{d.rng.randint(-1, 1)}]",
     lambda d, x: f"{x}.{d.one(['split', 'chunk'])}({d.rng.randint(1, 2)}, {d.axis(x)})[{d.rng.randint(-1, 0)}]",
+    lambda d, x: f"T.{d.one(['split', 'tensor_split'])}({x}, [1, {max(0, d[x].shape[0] - 1) if d[x].ndim else 1}])[0]",
+    lambda d, x: f"{x}.{d.one(['hsplit', 'vsplit'])}(1)[0]",
+    lambda d, x: f"{x}.moveaxis({d.axis(x)}, {d.axis(x)}).reshape_as({x})",
+    lambda d, x: f"{x}.unfold({d.axis(x)}, 1, 1)",
+    lambda d, x: f"{x}.{d.one(['real', 'H', 'index_select(0, T.tensor([0]))', 'broadcast_to((2, 2, 3))'])}",
+    lambda d, x: f"T.{d.one(['atleast_2d', 'squeeze', 'ravel'])}({x})",
     lambda d, x: f"next(iter({x}))",
     *[lambda d, x: f"{x}.detach()"] * 2,
     lambda d, x: f"{x}.{d.one(['contiguous()', 'to(T.float64)', 'requires_grad_()'])}",
@@ -234,19 +73,23 @@ def several_views(d: Draw) -> str:
     return f"{d.new()}, {d.new()}, *_ = {x}.{call}"
 
 
-UNARY = ["sin", "cos", "tanh", "sigmoid", "exp", "relu", "abs", "square", "neg", "atan", "clone", "clone", "contiguous",
-         "float", "double", "floor", "sign"]  # fmt: skip
+UNARY = ["sin", "cos", "tanh", "sigmoid", "exp", "relu", "abs", "square", "neg", "atan", "floor", "sign", "asinh",
+         "erf", "expm1", "trunc", "ceil"]  # fmt: skip
+SAME_VALUES = ["clone", "clone", "contiguous", "float", "double"]
 
 
 def elementwise(d: Draw) -> str:
-    x = d.floating()
-    v = d.value(d[x])
+    x, y = d.floating(), d.tensor()
+    v, axis = d.value(d[x]), d.axis(x)
+    centred = f"({x} - {x}.mean({axis}, keepdim=True))"
     return f"{d.new()} = " + d.one([
         *[f"{x} {d.one('+-**')} {v}"] * 6, f"{v} - {x}", f"{x} / 2", f"{v} / ({x}.square() + 1)", f"{x} ** 2",
-        *[f"{x}.{d.one(UNARY)}()"] * 4, f"({x}.abs() + 1).{d.one(['sqrt', 'log', 'rsqrt', 'reciprocal'])}()",
-        f"T.where({d.mask(x)}, {x}, {v})", f"{x}.clamp(-1, {d.one(['1', 'None'])})",
-        f"{x}.masked_fill({d.mask(x)}, 1.5)",
-        f"T.maximum({x}, {d.tensor()})", f"T.addcmul({x}, {x}, {d.tensor()})",
+        *[f"{x}.{d.one(UNARY)}()"] * 3, f"{x}.{d.one(SAME_VALUES)}()", f"T.lerp({x}, {x} * 2, 0.25)", f"{x} % 1.5",
+        f"({x}.abs() + 1).{d.one(['sqrt', 'log', 'rsqrt', 'reciprocal'])}()", f"{x}.masked_fill({d.mask(x)}, 1.5)",
+        f"T.where({d.mask(x)}, {x}, {v})", f"{x}.clamp(-1, {d.one(['1', 'None'])})", f"T.addcmul({x}, {x}, {y})",
+        f"T.{d.one(['maximum', 'minimum'])}({x}, {y})", f"{x}.flip(0)", f"{x}.roll(1, 0)", f"{x}.repeat(2, 1, 1)",
+        f"{centred} / ({x}.var({axis}, unbiased=False, keepdim=True) + 1).sqrt()",
+        f"T.nn.functional.{d.one(['softplus', 'elu', 'silu', 'leaky_relu'])}({x})",
     ])  # fmt: skip
 
 
@@ -266,7 +109,8 @@ def joined(d: Draw) -> str:
     y = d.tensor(lambda t: t.shape == shape and t.dtype == d[x].dtype)
     return f"{d.new()} = " + d.one([
         f"T.stack([{x}, {y}], {d.axis(x)})", f"T.cat([{x}, {y}], {d.axis(x)})", f"T.cat([{x}[:1], {y}[1:]])",
-        f"{x} @ {y}.mT", f"{x}.mT @ {y}", f"T.einsum('...i,...i->...', {x}, {y})", f"{x}[{d.key(x, 1.0)}]",
+        f"{x} @ {y}.mT", f"T.nn.functional.linear({x}, {y})", f"{x}.masked_select({d.mask(x)})", f"{x}.mT @ {y}",
+        f"T.einsum('...i,...i->...', {x}, {y})", f"{x}[{d.key(x, 1.0)}]",
         f"T.outer({x}, {y})", f"{x}.gather(-1, T.zeros({tuple(shape)}, dtype=T.int64))",
     ])  # fmt: skip
 
@@ -278,7 +122,7 @@ WRITES: list[Callable[[Draw, str], str]] = [
     lambda d, x: f"add_({d.value(d[x])}, alpha={d.number()})",
     lambda d, x: f"pow_({d.one(['2', '3', '2.0'])})",
     lambda d, x: d.one(["clamp_(-1, 1)", "clamp_(min=0)", "clamp_(max=0.5)", f"clamp_(max={d.floating()})"]),
-    *[lambda d, x: f"{d.one([f for f in UNARY if f[-4:] not in ('lone', 'uous', 'loat', 'uble')])}_()"] * 3,
+    *[lambda d, x: f"{d.one(UNARY)}_()"] * 3,
     *[lambda d, x: d.one(["zero_()", f"fill_({d.number()})", f"fill_({d.tensor(lambda t: t.ndim == 0)})"])] * 2,
     *[lambda d, x: f"copy_({d.value(d[x], False)})"] * 2,
     lambda d, x: f"masked_fill_({d.mask(x)}, {d.one([d.number(), d.tensor(lambda t: t.ndim == 0)])})",
@@ -302,11 +146,15 @@ def written(d: Draw, x: str) -> str:
     """A statement that writes into x: by a method, an operator or an index."""
     if d.chance(0.5):
         calls = ".".join(d.one(WRITES)(d, x) for _ in range(1 + d.chance(0.1)))
-        return f"{d.one([x, x, x, x + f'[{d.key(x)}]'])}.{calls}"
+        part = "" if d.chance(0.7) or f"{x})" in calls or f"{x}," in calls else f"[{d.key(x)}]"
+        return f"{x}{part}.{calls}"
     if d.chance(0.4):
         return f"{x} {d.one('+-**/')}= {d.value(d[x])}"
     key = d.key(x, 0.25)
-    part, basic = d.part(x, key), not any(word in key for word in ("[", "<", ">", "!"))
+    basic = not any(word in key for word in ("[", "<", ">", "!"))
+    if not basic and shared(d[x]):
+        raise Nothing
+    part = d.part(x, key)
     where = part if basic else d[x]
     v = d.value(part) if not overlaps(where, d[x], False) else d.value(where, basic)
     if not basic and overlaps(d[v], d[x], False) if v in d.names() else False:
@@ -319,7 +167,9 @@ def write(d: Draw) -> str:
 
 
 def loop(d: Draw) -> str:
-    return f"for v in {d.target()}: v.mul_({d.number()})"
+    x, y = d.target(), d.floating()
+    return d.one([f"for v in {x}: v.mul_({d.number()})", f"for i in range({d.rng.randint(1, 3)}): {x}[i] = {y}[i] * 2",
+                  f"for i in range({d.rng.randint(1, 3)}): {x}[i] *= i + 0.5; {x}[i] += {y}.sum()"])
 
 
 def functional(d: Draw) -> str:
@@ -334,7 +184,7 @@ def unrecorded(d: Draw) -> str:
         lambda: f"v = {d.one(VIEWS)(d, x)}; v.{d.one(['mul_(2)', 'zero_()', 'add_(1)'])}",
         lambda: elementwise(d),
     ])()  # fmt: skip
-    return f"with T.no_grad(): {inner}"
+    return f"with T.{d.one(['no_grad()'] * 5 + ['set_grad_enabled(False)'])}: {inner}"
 
 
 def without_graphs(d: Draw, text: str) -> str:
@@ -380,7 +230,11 @@ def loss(d: Draw, x: str) -> str:
 def backward(d: Draw) -> str:
     x = d.in_graph()
     keep = d.one(["retain_graph=True"] * 6 + ["", "create_graph=True"])
-    ones = f"T.ones({tuple(d[x].shape)}, dtype={str(d[x].dtype).replace('torch', 'T')})"
+    if d.chance(0.15):
+        y = d.tensor(lambda t: t.requires_grad and t.is_leaf)
+        return d.one([f"T.autograd.backward([{loss(d, x)}, {loss(d, y)}], {keep})",
+                      f"{loss(d, x)}.backward(inputs=[{y}], {keep})"])
+    ones = f"T.ones_like({x})"
     if d[x].ndim == 0 and d.chance(0.5):
         return f"{x}.backward({keep})"
     given = d.tensor(lambda t: t.shape == d[x].shape and t.dtype == d[x].dtype)
@@ -404,8 +258,9 @@ def read(d: Draw) -> str:
     x = d.tensor(letters="tdm")
     if d[x].numel() == 1 and d.chance(0.5):
         return f"{d.new('n')} = {x}.item()"
-    return d.one([f"{d.new('n')} = {x}.tolist()", f"{d.new('a')} = {x}.detach().numpy()",
-                  f"{d.new()} = copy.deepcopy({x})", f"{d.new('d')} = {x}.data"])
+    copied = f"{d.new()} = copy.deepcopy({x})"
+    return d.one([f"{d.new('n')} = {x}.tolist()", f"{d.new('a')} = {x}.detach().numpy()", f"{d.new('d')} = {x}.data",
+                  f"{d.new('a')} = {x}.numpy()", f"{d.new('d')} = {x}.data" if shared(d[x]) else copied])
 
 
 def change_of_leaf(d: Draw) -> str:
