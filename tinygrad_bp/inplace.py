@@ -17,7 +17,8 @@ from .duck import as_array
 from .errors import DtypeError, InplaceError, ShapeError
 from .memory import REWRITTEN, check_alias, rewrite, settle, stamp
 from .mode import MODE
-from .ops.indexing import put, view_key
+from .ops.indexing import put
+from .ops.keys import steps, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,17 +86,13 @@ def in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
 def setitem(self: Any, key: Any, value: Any) -> None:
     """x[key] = value, for every kind of index; the value broadcasts."""
     refuse_leaf(self, "x[...] = value")
-    key = view_key(key)
     needs = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
     if needs:
-        if REWRITTEN and isinstance(value, Tensor) and dialect.basic(key):
-            settle(self.array[key], value.array, value.node)
+        if REWRITTEN and isinstance(value, Tensor) and dialect.basic(plain := steps(key, self.array.shape)[-1]):
+            settle(self.array[plain], value.array, value.node)
         overwrite(self, put(self, value, key), "x[...] = value")
         return
-    try:
-        self.array[key] = value.array if isinstance(value, Tensor) else value
-    except ValueError as error:
-        raise ShapeError(f"x[...] = value: x {self.array.shape}, value {np.shape(value)}: {error}") from None
+    write(self.array, key, value.array if isinstance(value, Tensor) else value)
     stamp(self.array, "x[...] = value")
 
 
