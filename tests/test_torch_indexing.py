@@ -47,17 +47,19 @@ def keys(draw: Draw) -> tuple[tuple[int, ...], list[tuple[str, Any]]]:
             dims = draw(st.integers(1, min(2, len(shape) - i)))
             size = int(np.prod(shape[i : i + dims]))
             values = draw(st.lists(st.booleans(), min_size=size, max_size=size))
-            how = draw(st.sampled_from(["tensor", "array"] if size else ["tensor"]))
+            how = draw(st.sampled_from(["tensor", "array"]))
+            how = how if size and dims == 1 else "tensor"  # PyTorch counts an array beside … as one dimension
             parts.append((how, np.array(values, bool).reshape(shape[i : i + dims])))
             i += dims - 1
         else:
             parts.append((kind, draw(st.booleans())))
         i += kind not in ("none", "truth")
-    if draw(st.booleans()):
-        parts.insert(draw(st.integers(0, len(parts))), ("dots", None))
-        if draw(st.booleans()):
-            last = parts.index(("dots", None))
-            parts = parts[last:] if draw(st.booleans()) else parts
+    if draw(st.booleans()):  # … in place of a run of slices, or of nothing
+        parts += [("slice", slice(None))] * (len(shape) - i)
+        start = end = draw(st.integers(0, len(parts)))
+        while end < len(parts) and parts[end][0] == "slice" and draw(st.booleans()):
+            end += 1
+        parts[start:end] = [("dots", None)]
     return shape, parts
 
 
@@ -107,6 +109,7 @@ AWKWARD = [
     ((2, 3, 4), [("none", None), ("int", 0), ("slice", slice(None)), ("array", np.array([0, 1]))]),
     ((2, 3, 4), [("0-d tensor", 1), ("dots", None), ("tensor", np.array([[0], [1]]))]),
     ((2, 3, 4), [("int", 0), ("truth", True), ("dots", None), ("tensor", np.array([1, 1]))]),
+    ((2, 3), [("none", None), ("tensor", np.array([0])), ("dots", None), ("tensor", np.array([1]))]),
     ((), [("truth", False)]),
 ]
 
@@ -151,7 +154,7 @@ def test_writing(case: Any, kind: str, graph: bool) -> None:
     }.get(kind)  # fmt: skip
     names = np.arange(int(np.prod(shape))).reshape(shape)
     seen = attempt(torch, lambda module: [module.from_numpy(names)[built(module, parts)]])[0]
-    if len(np.unique(seen)) < seen.size and kind not in ("number", "0-d"):
+    if len(np.unique(seen)) < seen.size and kind != "number":
         return  # which of several values stays is not said
 
     def run(module: Any) -> Any:

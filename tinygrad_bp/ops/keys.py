@@ -35,9 +35,20 @@ def steps(key: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     kinds = [_kind(part) for part in parts]
     if TRUTH not in kinds and NAME not in kinds:
         return (parts if DOTS in kinds else (*parts, Ellipsis),)
+    taken = [part.ndim if kind == NAME and part.dtype.kind == "b" else kind in (SLICE, INT, NAME)
+             for part, kind in zip(parts, kinds, strict=True)]  # fmt: skip
+    rest = len(shape) - sum(taken)
+    if rest < 0 or kinds.count(DOTS) > 1:
+        raise AxisError(
+            f"an index of {sum(taken)} dimensions and {kinds.count(DOTS)} … for a tensor of {len(shape)} dimensions"
+        )
+    if rest == 0 and DOTS in kinds:  # which stands for nothing, and so does not part neighbours
+        i = kinds.index(DOTS)
+        parts = (*parts[:i], *parts[i + 1 :])
+        del kinds[i], taken[i]
     if TRUTH not in kinds and (INT not in kinds or _neighbours(kinds, INT) or not _neighbours(kinds)):
         return (parts if len(parts) > 1 else parts[0],)
-    return _apart(parts, kinds, len(shape))
+    return _apart(parts, kinds, taken, rest)
 
 
 def _as_sequence(key: Any) -> tuple[Any, ...]:
@@ -96,15 +107,8 @@ def _neighbours(kinds: list[int], also: int = NAME) -> bool:
     return all(kind in (NAME, INT) for kind in kinds[places[0] : places[-1]])
 
 
-def _apart(parts: tuple[Any, ...], kinds: list[int], ndim: int) -> tuple[Any, Any]:
-    """First what chooses and adds dimensions, then the names."""
-    taken = [part.ndim if kind == NAME and part.dtype.kind == "b" else kind in (SLICE, INT, NAME)
-             for part, kind in zip(parts, kinds, strict=True)]  # fmt: skip
-    rest = ndim - sum(taken)
-    if rest < 0 or kinds.count(DOTS) > 1:
-        raise AxisError(
-            f"an index of {sum(taken)} dimensions and {kinds.count(DOTS)} … for a tensor of {ndim} dimensions"
-        )
+def _apart(parts: tuple[Any, ...], kinds: list[int], taken: list[int], rest: int) -> tuple[Any, Any]:
+    """First what chooses and adds dimensions, then the names; … stands for `rest` dimensions."""
     first: list[Any] = []
     then: list[Any] = []
     for part, kind, count in zip(parts, kinds, taken, strict=True):
@@ -136,12 +140,14 @@ def fitting(value: Any, key: Any, shape: tuple[int, ...]) -> Any:
 
 def write(array: Any, key: Any, value: Any) -> None:
     """array[key] = value, on a bare array."""
-    found = steps(key, array.shape)
+    *views, last = steps(key, array.shape)
     try:
-        for view in found[:-1]:
-            array = array[view]
-        array[found[-1]] = fitting(value, found[-1], array.shape)
+        part = array[views[0]] if views else array
+        part[last] = fitting(value, last, part.shape)
+        if views and not dialect.basic(views[0]):  # a compiler's stand-in as an int gave a copy
+            array[views[0]] = part
     except IndexError as error:
         raise AxisError(f"x[...] = value: x {array.shape}: {error}") from None
-    except (ValueError, OverflowError) as error:
-        raise ShapeError(f"x[...] = value: x {array.shape} {array.dtype}, value {np.shape(value)}: {error}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        kind = ShapeError if np.ndim(value) else DtypeError
+        raise kind(f"x[...] = value: x {array.shape} {array.dtype}, value {np.shape(value)}: {error}") from None
