@@ -20,7 +20,9 @@ from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
 from .memory import stamp
 from .mode import MODE
-from .ops.indexing import getitem, put, view_key
+from .ops.indexing import getitem, put
+from .ops.keys import steps
+from .ops.keys import write as write_at
 from .ops.parts import part_node
 
 if TYPE_CHECKING:
@@ -162,26 +164,24 @@ def put_in(tensor: Any, value: Any, by: str) -> Any:
 def setitem(self: Any, key: Any, value: Any) -> None:
     """x[key] = value, for every kind of index; the value broadcasts, leading sizes of 1 may be too many."""
     by = "x[...] = value"
-    key = view_key(key)
     graph = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
-    if dialect.basic(key) and (graph or getattr(self, "_views", None) or getattr(self, "_view", None) is not None):
-        part = getitem(self, key)
+    if not graph and not coincide(self.array):
+        refuse(self, by)
+        write_at(self.array, key, value.array if isinstance(value, Tensor) else value)
+        stamp(self.array, by)
+        written(root_of(self))
+        return
+    *first, last = steps(key, self.array.shape)
+    part = getitem(self, first[0]) if first else self
+    if dialect.basic(last):
+        part = getitem(part, last)
         if not same_part(part, value):
             put_in(part, value, by)
         return
-    refuse(self, by, graph)
-    if graph:
-        if isinstance(value, Tensor) and value.node is not None:
-            value = fitted(value, wrap(self.array[key]))
-        overwrite(self, put(before(self), value, key), by)
-        return
-    refuse_coinciding(self, by)
-    try:
-        self.array[key] = value.array if isinstance(value, Tensor) else value
-    except ValueError as error:
-        raise ShapeError(f"x[...] = value: x {self.array.shape}, value {np.shape(value)}: {error}") from None
-    stamp(self.array, by)
-    written(root_of(self))
+    refuse(part, by, graph)
+    if isinstance(value, Tensor) and value.array.dtype != part.array.dtype:
+        value = value.to(part.array.dtype)  # type: ignore[attr-defined]
+    overwrite(part, put(before(part), value, last), by)
 
 
 def same_part(part: Any, value: Any) -> bool:

@@ -10,36 +10,24 @@ from .. import dialect
 from ..calling import normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, constant, fused, linear, publish
-from ..duck import Array, Duck, as_array, opaque
+from ..duck import as_array, opaque
 from ..errors import DtypeError, ShapeError
 from .arithmetic import select
+from .keys import fitting, steps
 
 
-def plain_key(key: Any) -> Any:
-    """An index with its Tensors and lists as arrays; float tensors are refused."""
-    if isinstance(key, tuple):
-        return tuple([plain_key(part) for part in key])
-    if isinstance(key, Tensor):
-        key = key.array
-        if key.dtype == np.uint8:  # PyTorch's old kind of mask
-            key = key.astype(np.bool_)
-    if isinstance(key, list):
-        key = np.asarray([part.array if isinstance(part, Tensor) else part for part in key] or np.zeros(0, np.int64))
-    if isinstance(key, Array):
-        if key.dtype.kind not in "iub":
-            raise DtypeError(f"an index must be integer or boolean, not {key.dtype}: use `index.long()`")
-        if key.ndim == 0 and key.dtype.kind != "b" and not isinstance(key, Duck):
-            return int(key)
-    return key
+def _reading(x: Any, key: Any) -> Any:
+    """x and a NumPy key for it; where one does not say it, what the first of two has read already."""
+    *views, last = steps(key, x.shape)
+    return getitem(x, views[0]) if views else x, last
 
 
-def view_key(key: Any) -> Any:
-    """A plain index, with … at the end where it is basic, so that even a single entry is a view and no copy."""
-    key = plain_key(key)
-    if not dialect.basic(key):
-        return key
-    parts = key if isinstance(key, tuple) else (key,)
-    return key if any(part is Ellipsis for part in parts) else (*parts, Ellipsis)
+def _writing(a: Any, b: Any, key: Any) -> Any:
+    """The same for a write: where one key does not say it, the part that the first reads is written by the second."""
+    *views, last = steps(key, a.shape)
+    if views:
+        return a, put(getitem(a, views[0]), b, last), views[0]
+    return a, fitting(b, last, a.shape), last
 
 
 def winners(key: Any, shape: tuple[int, ...]) -> Any:
@@ -60,7 +48,7 @@ getitem = linear(
     lambda x, key: dialect.getitem(x, key),
     "the entries at an index",
     lambda g, key, x_shape: dialect.scatter_into(g, key, x_shape),
-    front=lambda x, key: (x, view_key(key)),
+    front=_reading,
     view=True,
     method=False,
     cases=(
@@ -86,7 +74,7 @@ put = fused(
     "a with the entries at an index replaced by b",
     lambda g, key: dialect.put(g, key),
     lambda g, key, a_shape: dialect.getitem(g, key) * winners(key, a_shape),
-    front=lambda a, b, key: (a, b, view_key(key)),
+    front=_writing,
     cases=(
         Case((3, 4), (4,), key=1),
         Case((3, 4), (), key=(slice(None), 2)),
