@@ -14,6 +14,7 @@ from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, result_type
 from .duck import TRACES, Array, as_array
 from .errors import AxisError, DtypeError, ShapeError, TensorError
+from .kernels import HALF
 from .memory import REWRITTEN, check_alias
 from .mode import MODE
 
@@ -72,9 +73,13 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
         if type(u) is ndarray and type(v) is ndarray:
-            if u.dtype is not v.dtype:
+            if not u.dtype is v.dtype is not HALF:
+                if op.adds_up:
+                    return apply(op, (a, b), ())
                 u, v = promote((u, v))
         elif TRACES:
+            if op.adds_up:
+                return apply(op, (a, b), ())
             u, v = promote((u, v))
         try:
             y = forward(u, v)
@@ -108,7 +113,9 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
         w, o = (c.array, c.node) if isinstance(c, Tensor) else (operand(c, op), None)
-        if not (type(u) is type(v) is type(w) is ndarray and u.dtype is v.dtype is w.dtype):
+        if not (type(u) is type(v) is type(w) is ndarray and u.dtype is v.dtype is w.dtype is not HALF):
+            if op.adds_up:
+                return apply(op, (a, b, c), ())
             u, v, w = promote((u, v, w))
         try:
             y = forward(u, v, w)
@@ -137,6 +144,8 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     nodes = [t.node if isinstance(t, Tensor) else None for t in inputs]
     if len(arrays) > 1:
         arrays = list(promote(arrays))
+    if op.adds_up and any(isinstance(a, Array) and a.dtype is HALF for a in arrays):
+        op = op.halves
     try:
         y = op.forward(*arrays, *params)
     except TensorError:
@@ -226,9 +235,9 @@ def reducing(op: Op) -> Callable[..., Any]:
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
         if named or len(params) < len(op.params) - 2:
             params = tuple(fill(op, (array, axis, keepdims, *params), named)[3:])
-        axes = normal_axes(axis, array.ndim, op.name)
+        axes, of = normal_axes(axis, array.ndim, op.name), op.halves if array.dtype is HALF else op
         try:
-            y = op.forward(array, axes, keepdims, *params)
+            y = of.forward(array, axes, keepdims, *params)
         except (ValueError, TypeError) as error:
             raise explain(op, (array,), error) from None
         if REWRITTEN:
@@ -241,7 +250,7 @@ def reducing(op: Op) -> Callable[..., Any]:
             y = as_array(y)
         kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])
         values = (array, y, axes, keepdims, kept, *params)
-        return recorded(op, ((node, 0, op.pick[0](values)),), y)
+        return recorded(of, ((node, 0, op.pick[0](values)),), y)
 
     return call
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from .duck import CHANGES, TRACES, Array
 from .errors import DtypeError, GraphError, ShapeError
+from .kernels import total
 from .memory import CLOCK, check_saved
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ def fit(g: Any, parent: Node, node: Node) -> Any:
     if g.shape != parent.shape:
         lead = len(g.shape) - len(parent.shape)
         if 0 < lead < len(g.shape) and g.shape[lead:] == parent.shape:  # a bias, on every row: the usual case
-            g = np.add.reduce(g, axis=tuple(range(lead)))
+            g = total(g, tuple(range(lead)))
         elif lead < 0 or any(n not in (1, m) for n, m in zip(parent.shape, g.shape[lead:], strict=True)):
             raise ShapeError(
                 f"{node.op.name}: its backward gave a gradient of shape {tuple(g.shape)} for an input of shape "
@@ -293,7 +294,7 @@ def fit(g: Any, parent: Node, node: Node) -> Any:
             )
         else:
             axes = tuple(range(lead)) + tuple(i for i, n in enumerate(parent.shape, lead) if n == 1 and g.shape[i] != 1)
-            g = np.sum(g, axis=axes, keepdims=True).reshape(parent.shape)
+            g = total(g, axes, True).reshape(parent.shape)
     return g if g.dtype == parent.dtype else g.astype(parent.dtype)
 
 

@@ -97,7 +97,7 @@ def _rows(x: Any, target: Any, weight: Any, total: bool) -> Any:
     weight = as_array(weight, x.dtype)
     picked = dialect.getitem(x, (np.arange(len(x)), target))
     y = np.where(weight == 0, x.dtype.type(0), -picked) * weight
-    return np.add.reduce(y) if total else y
+    return dialect.total(y, (0,)) if total else y
 
 
 def _column(g: Any) -> Any:
@@ -141,7 +141,7 @@ cross_entropy_rows = fused(
 
 def _log_softmax(x: Any) -> Any:
     shifted = x - np.max(x, axis=1, keepdims=True, initial=-np.inf)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=1, keepdims=True))
+    return shifted - np.log(dialect.total(np.exp(shifted), (1,), True))
 
 
 publish(globals())
