@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import dialect
 from ..core import Tensor, wrap
 from ..dialect import getitem
 from ..duck import TRACES, check, opaque
 from ..errors import ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError
 from ..ops.arithmetic import abs as abs_of
-from ..ops.arithmetic import square
+from ..ops.arithmetic import select, square
 from ..ops.losses import (
     bce_with_logits_of,
     binary_cross_entropy_of,
@@ -296,7 +297,16 @@ def _inverse(total: Any) -> Any:
 
 
 def _one_over(total: Any) -> Any:
-    return 1 / total if total else math.nan
+    return 1 / total if total else 0.0
+
+
+def _nothing(total: Any) -> Any:
+    """0, or NaN if there is nothing to take the mean of: added to a sum, it leaves the gradient 0."""
+    return opaque(_nan_for_none, total)
+
+
+def _nan_for_none(total: Any) -> Any:
+    return 0.0 if total else math.nan
 
 
 def nll_loss(
@@ -324,9 +334,11 @@ def _indexed(op: str, rows_of: Any, input: Any, target: Any, weight: Any, ignore
     count, dtype = rows.array.shape[1], rows.array.dtype
     classes, keep = _classes(op, target, shape, count, ignore)
     share = _row_weights(classes, keep, _class_weights(op, weight, count, dtype), dtype)
+    start: Any = None if reduction == "none" else 0.0
     if reduction == "mean":
-        share = share * _inverse(share.sum())
-    loss = rows_of(rows, classes, share, reduction != "none")
+        weight_sum = dialect.total(share, (0,))
+        share, start = share * _inverse(weight_sum), _nothing(weight_sum)
+    loss = rows_of(rows, classes, share, start)
     return loss.reshape(shape) if reduction == "none" else loss
 
 
@@ -376,11 +388,13 @@ def cross_entropy(
         classes, keep = _classes(op, target, shape, count, ignore_index)
         one_hot = (classes[:, None] == np.arange(count)).astype(dtype)
         spread = one_hot * dtype.type(1 - label_smoothing) + dtype.type(label_smoothing / count)
-        total = _row_weights(classes, keep, weights, dtype).sum()
+        total = dialect.total(_row_weights(classes, keep, weights, dtype), (0,))
         if weights is not None:  # the target's own share takes its class's weight, what is spread each class's
             spread = spread * weights
         share = wrap(spread if keep is None else spread * keep[:, None])
-    loss = -(log_softmax_along(rows, 1) * share).sum(1)
+    log_p = log_softmax_along(rows, 1)
+    log_p = select(0.0, log_p, (log_p.array == -math.inf) & (share.array == 0))  # 0 · log 0 is 0
+    loss = -(log_p * share).sum(1)
     if reduction == "none":
         return checked(op, loss.reshape(shape), target)
-    return checked(op, loss.sum() if reduction == "sum" else loss.sum() * _inverse(total), target)
+    return checked(op, loss.sum() if reduction == "sum" else loss.sum() * _inverse(total) + _nothing(total), target)

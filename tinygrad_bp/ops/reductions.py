@@ -251,7 +251,7 @@ softmax_along = fused(
     internal=True,
 )
 log_softmax_along = fused(
-    lambda x, axis: x - _logsumexp(x, (axis,), True),
+    lambda x, axis: _log_softmax(x, axis),
     "x minus logsumexp along an axis",
     lambda g, y, axis: g - np.exp(y) * total(g, (axis,), True),
     cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
@@ -261,10 +261,20 @@ log_softmax_along = fused(
 )
 
 
-def _softmax(x: Any, axis: int) -> Any:
+def _below_largest(x: Any, axis: int) -> Any:
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
-    y = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-inf))
+    return x - np.max(x, axis=axis, keepdims=True, initial=-inf)
+
+
+def _softmax(x: Any, axis: int) -> Any:
+    y = np.exp(_below_largest(x, axis))
     return y / total(y, (axis,), True)
+
+
+def _log_softmax(x: Any, axis: int) -> Any:
+    """Subtracted in this order, so that scores of 10⁸ keep the digits behind the point."""
+    d = _below_largest(x, axis)
+    return d - np.log(total(np.exp(d), (axis,), True))
 
 
 def _along(op: Any, x: Any, axis: int, dtype: Any) -> Any:
