@@ -43,7 +43,7 @@ power = elementwise(
     lambda a, b: a**b,
     "a to the b, both tensors",
     lambda g, a, b: g * (b * a ** (b - (b != 0))),
-    lambda g, a, b, y: g * (y * np.log(a + ((a == 0) & (b >= 0)))),
+    lambda g, a, b, y: g * (y * (np.log(a + (a == 0)) + np.minimum(np.sign(b), 0) * (a == 0))),
     domain=(0.2, 3.0),
     shown="pow",
     internal=True,
