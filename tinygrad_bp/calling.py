@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .alarms import heard, rings, silence
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, result_type
 from .duck import TRACES, Array, as_array
@@ -53,7 +54,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
         try:
             y = forward(array)
         except (ValueError, TypeError) as error:
-            raise explain(op, (array,), error) from None
+            y = once_more(op, (array,), (), error)
         if node is None:
             return wrap(in_default_dtype(op, y, (array,), ()))
         if type(y) is not ndarray:
@@ -84,7 +85,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         try:
             y = forward(u, v)
         except (ValueError, TypeError) as error:
-            raise explain(op, (u, v), error) from None
+            y = once_more(op, (u, v), (), error)
         if REWRITTEN:
             check_operands(op, (u, v), (m, n))
         if m is None and n is None:
@@ -120,7 +121,7 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
         try:
             y = forward(u, v, w)
         except (ValueError, TypeError) as error:
-            raise explain(op, (u, v, w), error) from None
+            y = once_more(op, (u, v, w), (), error)
         if n is None or o is None or REWRITTEN or not MODE.grad:  # else a layer in training, the usual case
             return record(op, y, (u, v, w), (m, n, o), ())
         if type(y) is not ndarray:
@@ -151,7 +152,7 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     except TensorError:
         raise
     except (ValueError, TypeError, IndexError) as error:
-        raise explain(op, arrays, error) from None
+        y = once_more(op, arrays, params, error)
     return record(op, y, arrays, nodes, params)
 
 
@@ -196,7 +197,9 @@ def in_default_dtype(op: Op, y: Any, arrays: Sequence[Any], params: tuple[Any, .
     if any(isinstance(a, Array) and a.dtype.kind in "fc" for a in arrays):
         return y
     dtype = get_default_dtype()
-    again = op.forward(*[a.astype(dtype) if isinstance(a, Array) else a for a in arrays], *params)
+    arrays = [a.astype(dtype) if isinstance(a, Array) else a for a in arrays]
+    with np.errstate(all="ignore"):  # the first time has told
+        again = op.forward(*arrays, *params)
     return as_array(again).astype(dtype, copy=False)
 
 
@@ -239,7 +242,7 @@ def reducing(op: Op) -> Callable[..., Any]:
         try:
             y = of.forward(array, axes, keepdims, *params)
         except (ValueError, TypeError) as error:
-            raise explain(op, (array,), error) from None
+            y = once_more(of, (array,), (axes, keepdims, *params), error)
         if REWRITTEN:
             check_alias(array, node, op.name)
         if node is None or not MODE.grad:
@@ -287,12 +290,23 @@ def normal_axis(axis: Any, ndim: int, op: str) -> int:
     return int(found % size)
 
 
-def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
-    """NumPy's complaint with the operation, all shapes and dtypes, and what to do."""
-    told = ", ".join(
+def once_more(op: Op, arrays: Sequence[Any], params: tuple[Any, ...], error: Exception) -> Any:
+    """The forward again, if all that happened is a warning that now names the operation; else the refusal."""
+    if not rings(error):
+        raise explain(op, arrays, error) from None
+    return heard(f"{op.name} ({operands(op, arrays)})", op.forward, *arrays, *params)
+
+
+def operands(op: Op, arrays: Sequence[Any]) -> str:
+    return ", ".join(
         f"{name} {a.shape} {a.dtype}" if isinstance(a, Array) else f"{name} {type(a).__name__}"
         for name, a in zip(op.inputs, arrays, strict=False)
     )
+
+
+def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
+    """NumPy's complaint with the operation, all shapes and dtypes, and what to do."""
+    told = operands(op, arrays)
     shapes = [a.shape for a in arrays if isinstance(a, Array)]
     if isinstance(error, IndexError):
         return AxisError(f"{op.name}: {told}: {error}")
@@ -309,3 +323,6 @@ def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
             f"{'(…, k, m): transpose one with `.mT`' if op.name == 'matmul' else '(m, k): k is in_features'}"
         )
     return ShapeError(f"{op.name}: {told}: {error}")
+
+
+silence(globals())

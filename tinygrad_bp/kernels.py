@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .alarms import silence
 from .duck import TRACES, Array, opaque
 
 SMALL = 32
@@ -62,6 +63,10 @@ def running(x: Any, axis: int) -> Any:
     return np.cumsum(x, axis, DOUBLE).astype(x.dtype, copy=False)
 
 
+def converted(x: Any, dtype: Any) -> Any:
+    return x.astype(dtype)
+
+
 def in_single(function: Any, last: bool = False) -> Any:
     """A forward or a rule that reads halves as float32; a forward rounds its result at the end, the engine a rule's."""
 
@@ -109,3 +114,6 @@ def _erf_of(x: Any) -> Any:
     dtype = getattr(x, "dtype", None)
     y = np.asarray(_erf(x), dtype=np.float64)
     return y.astype(dtype) if dtype is not None and dtype.kind == "f" else y
+
+
+silence(globals())
