@@ -204,7 +204,7 @@ def run_backward(
             except TypeError as error:
                 if not rings(error):
                     raise
-                new = heard(f"the backward of {node.op.name}", lambda: fit(rule(g, *saved), parent, node))  # noqa: B023
+                new = heard(f"the backward of {node.op.name}", _contribution, rule, g, saved, parent, node)
             lent = create or new is g or new.base is not None
             if waiting[parent] == 1 and parent not in totals:
                 if type(parent) is Leaf and targets is None and not parent.hooks:
@@ -216,6 +216,10 @@ def run_backward(
         if not retain:
             node.edges = None
     return found
+
+
+def _contribution(rule: Any, g: Any, saved: Any, parent: Node, node: Node) -> Any:
+    return fit(rule(g, *saved), parent, node)
 
 
 def _arrive(

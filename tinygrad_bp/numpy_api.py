@@ -73,9 +73,10 @@ def silent(name: str, value: Any, default: Any) -> bool:
 
 def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if kwargs.pop("out", None) is not None or method == "at":
+        what = f"np.{ufunc.__name__}.at" if method == "at" else f"np.{ufunc.__name__} with out=, or an array `a += tensor`"
         raise InplaceError(
-            f"np.{ufunc.__name__}{'.at' if method == 'at' else ''} with out=, or an array `a += tensor`: a result with "
-            "a graph cannot be written into an array. Write `a = a + tensor`"
+            f"{what}: a result with a graph cannot be written into an array. Write `a = a + tensor`, for places of a "
+            "tensor `t.scatter_add`"
         )
     told = {k: v for k, v in kwargs.items() if k == "axis" or not silent(k, v, None)}
     if method == "__call__" and not told and ufunc in UFUNCS:
@@ -116,7 +117,10 @@ def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any)
 def signature(function: Any) -> Any:
     import inspect  # costs more than this whole module, and is asked for here alone
 
-    return inspect.signature(function)
+    try:
+        return inspect.signature(function)
+    except ValueError:  # before NumPy 2.4 its C functions do not tell
+        return inspect.signature(ADAPTED[function])
 
 
 def by_name(function: Any, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -209,6 +213,8 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     if ord is None:
         return F["norm"](x, 2, axis, keepdims)
     axes = normal_axes(axis, x.ndim, "np.linalg.norm")
+    if x.node is None:
+        return np.linalg.norm(x.array, ord, axis, keepdims)
     if len(axes) == 1:
         return F["norm"](x, ord, axes, keepdims)
     if len(axes) != 2:
@@ -252,6 +258,7 @@ ADAPTED = {
     np.argsort: lambda a, axis=-1, descending=False: F["argsort"](*_flat(a, axis), descending),
     np.searchsorted: lambda a, v, side="left": F["searchsorted"](a, v, side=side),
     np.transpose: lambda a, axes=None: F["permute"](a, tuple(range(a.ndim))[::-1] if axes is None else axes),
+    np.where: lambda condition, x=None, y=None: F["where"](condition, x, y),
     np.concatenate: lambda arrays, axis=0: F["cat"](
         arrays if axis is not None else [np.ravel(a) for a in arrays], axis or 0
     ),
