@@ -292,21 +292,19 @@ def _row_weights(classes: Any, keep: Any, weights: Any, dtype: Any) -> Any:
     return rows if keep is None else np.where(keep, rows, dtype.type(0))
 
 
-def _inverse(total: Any) -> Any:
-    return opaque(_one_over, total)
+def _averaging(total: Any) -> tuple[Any, Any]:
+    """(1 / total, what a sum starts from): (0, NaN) if there is nothing to take the mean of, so no gradient flows."""
+    if isinstance(total, int):
+        return _one_over(total), _nan_of_none(total)
+    return opaque(_one_over, total), opaque(_nan_of_none, total)
 
 
 def _one_over(total: Any) -> Any:
-    return 1 / total if total else 0.0
+    return 1 / total if total else total
 
 
-def _nothing(total: Any) -> Any:
-    """0, or NaN if there is nothing to take the mean of: added to a sum, it leaves the gradient 0."""
-    return opaque(_nan_for_none, total)
-
-
-def _nan_for_none(total: Any) -> Any:
-    return 0.0 if total else math.nan
+def _nan_of_none(total: Any) -> Any:
+    return total * 0 if total else total * math.nan
 
 
 def nll_loss(
@@ -336,8 +334,8 @@ def _indexed(op: str, rows_of: Any, input: Any, target: Any, weight: Any, ignore
     share = _row_weights(classes, keep, _class_weights(op, weight, count, dtype), dtype)
     start: Any = None if reduction == "none" else 0.0
     if reduction == "mean":
-        weight_sum = dialect.total(share, (0,))
-        share, start = share * _inverse(weight_sum), _nothing(weight_sum)
+        factor, start = _averaging(dialect.total(share, (0,)))
+        share = share * factor
     loss = rows_of(rows, classes, share, start)
     return loss.reshape(shape) if reduction == "none" else loss
 
@@ -397,4 +395,5 @@ def cross_entropy(
     loss = -(log_p * share).sum(1)
     if reduction == "none":
         return checked(op, loss.reshape(shape), target)
-    return checked(op, loss.sum() if reduction == "sum" else loss.sum() * _inverse(total) + _nothing(total), target)
+    factor, start = (1, 0) if reduction == "sum" else _averaging(total)
+    return checked(op, loss.sum() * factor + start, target)
