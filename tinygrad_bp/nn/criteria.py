@@ -395,5 +395,5 @@ def cross_entropy(
     loss = -(log_p * share).sum(1)
     if reduction == "none":
         return checked(op, loss.reshape(shape), target)
-    factor, start = (1, 0) if reduction == "sum" else _averaging(total)
-    return checked(op, loss.sum() * factor + start, target)
+    loss, (factor, start) = loss.sum(), _averaging(total)
+    return checked(op, loss if reduction == "sum" else loss * factor + start, target)

@@ -35,7 +35,7 @@ remainder = elementwise(
     np.remainder,
     "what is left of a after whole b's, with the sign of b",
     lambda g: g,
-    lambda g, a, b: -g * np.floor(a / b),
+    lambda g, a, b: -g * np.floor_divide(a, b),
     operators=("mod", "rmod"),
     domain=(0.3, 3.0),
 )
@@ -113,7 +113,7 @@ clip_tensors = elementwise(
     lambda a, b, c: np.minimum(np.maximum(a, b), c),
     "a kept between tensors b and c; where b > c it is c",
     lambda g, a, b, c: g * ((a >= b) & (a <= c)),
-    lambda g, a, b, c: g * ((a < b) & (b <= c)),
+    lambda g, a, b, c: g * ((a < b) & (b < c)),
     lambda g, a, b, c: g * ((a > c) | (b > c)),
     shown="clamp",
     internal=True,

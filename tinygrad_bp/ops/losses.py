@@ -83,7 +83,7 @@ bce_with_logits_of = elementwise(
     lambda a, b, pos_weight=1.0: (1 - b) * a + (1 + (pos_weight - 1) * b) * np.logaddexp(0.0, -a),
     "-(w b log σ(a) + (1 - b) log(1 - σ(a))) from the score a",
     lambda g, a, b, pos_weight: g * ((1 - b) - (1 + (pos_weight - 1) * b) * dialect.sigmoid(-a)),
-    lambda g, a, pos_weight: g * ((pos_weight - 1) * np.logaddexp(0.0, -a) - a),
+    lambda g, a, pos_weight: g * (pos_weight * np.logaddexp(0.0, -a) - np.logaddexp(0.0, a)),
     domain=(0.1, 0.9),
     method=False,
     cases=({"pos_weight": 1.0}, {"pos_weight": 2.5}),
