@@ -264,7 +264,12 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given = [wrap(x) if isinstance(x, Array) else x for x in args[:count]]
-        return function(*given, *args[count:], **kwargs)
+        try:
+            return function(*given, *args[count:], **kwargs)
+        except TensorError:
+            raise
+        except (ValueError, IndexError) as error:
+            raise explain(op, [x.array if isinstance(x, Tensor) else x for x in given], error) from None
 
     return call
 
@@ -292,9 +297,12 @@ def normal_axis(axis: Any, ndim: int, op: str) -> int:
 
 def once_more(op: Op, arrays: Sequence[Any], params: tuple[Any, ...], error: Exception) -> Any:
     """The forward again, if all that happened is a warning that now names the operation; else the refusal."""
-    if not rings(error):
-        raise explain(op, arrays, error) from None
-    return heard(f"{op.name} ({operands(op, arrays)})", op.forward, *arrays, *params)
+    if rings(error):
+        try:
+            return heard(f"{op.name} ({operands(op, arrays)})", op.forward, *arrays, *params)
+        except (ValueError, TypeError, IndexError) as another:
+            error = another
+    raise (error if isinstance(error, TensorError) else explain(op, arrays, error)) from None
 
 
 def operands(op: Op, arrays: Sequence[Any]) -> str:

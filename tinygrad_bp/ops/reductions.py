@@ -274,7 +274,7 @@ def _softmax(x: Any, axis: int) -> Any:
 def _log_softmax(x: Any, axis: int) -> Any:
     """Subtracted in this order, so that scores of 10⁸ keep the digits behind the point."""
     d = _below_largest(x, axis)
-    return d - np.log(total(np.exp(d), (axis,), True))
+    return d if not d.size else d - np.log(total(np.exp(d), (axis,), True))
 
 
 def _along(op: Any, x: Any, axis: int, dtype: Any) -> Any:
