@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -95,6 +96,14 @@ def forms(op: Op) -> Iterator[tuple[str, Callable[..., Any], list[Any], dict[str
             yield f"t.{op.key}_", method, args[1:], kwargs
 
 
+def refuses(function: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+    try:
+        function(*args, **kwargs)
+    except TypeError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("name", REGISTRY)
 def test_an_unknown_keyword_is_refused_in_every_form(name: str) -> None:
     for form, function, args, kwargs in forms(REGISTRY[name]):
@@ -102,10 +111,8 @@ def test_an_unknown_keyword_is_refused_in_every_form(name: str) -> None:
         told = [({**kwargs, NONSENSE: 1}, args)]
         if rest or kwargs:  # and in the place of a known one
             told.append(({NONSENSE: [*rest, *kwargs.values()][0]}, args[: len(args) - len(rest)]))
-        for named, given in told:
-            with pytest.raises(TypeError):
-                function(*given, **named)
-                pytest.fail(f"{form} took {named}")
+        for named, positional in told:
+            assert refuses(function, *positional, **named), f"{form} took {named}"
 
 
 SPACES = (tg, tg.nn, tg.nn.functional, tg.nn.init, tg.nn.utils, tg.optim, tg.autograd, tg.autograd.functional, tg.data)
@@ -119,7 +126,7 @@ def test_everything_public_names_its_keywords(space: Any) -> None:
     """A signature with **kwargs could ignore some: then it is one that the law above has tried."""
     for name in dir(space):
         value = getattr(space, name)
-        if name.startswith("_") or not callable(value) or name in FUNCTIONS or name in OPEN or isinstance(value, type(tg)):
+        if name.startswith("_") or not callable(value) or name in FUNCTIONS or name in OPEN:
             continue
         if not getattr(value, "__module__", "").startswith("tinygrad_bp") or getattr(value, "op", None):
             continue
@@ -128,9 +135,7 @@ def test_everything_public_names_its_keywords(space: Any) -> None:
         except ValueError:
             continue
         if inspect.Parameter.VAR_KEYWORD in kinds:
-            with pytest.raises(TypeError):
-                value(nonsense=1)
-                pytest.fail(f"{name} took nonsense=1")
+            assert refuses(value, nonsense=1), f"{name} took nonsense=1"
 
 
 # ------------------------------------------------------------------------------------------------ sizes
@@ -173,7 +178,8 @@ def test_a_shape_with_a_gap_is_numpys(shape: tuple[int, ...]) -> None:
         except ValueError:
             expected = tg.ShapeError
         x = tg.zeros(shape)
-        for form in (x.reshape, x.view, lambda s: tg.reshape(x, s), lambda s: x.unsqueeze(0).flatten().unflatten(0, s)):
+        flat = x.flatten()
+        for form in (x.reshape, x.view, partial(tg.reshape, x), partial(flat.unflatten, 0)):
             try:
                 found: Any = tuple(form(sizes).shape)
             except tg.ShapeError:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .alarms import heard, rings
+from .alarms import heard, rings, silence, warn
 from .duck import CHANGES, TRACES, Array
 from .errors import DtypeError, GraphError, ShapeError
 from .kernels import total
@@ -183,8 +183,7 @@ def run_backward(
             g, borrowed = run_hooks(node, g, create), True
         if type(node) is Leaf if targets is None else node in targets:
             found.append((node, g, borrowed))
-        edges = node.edges
-        if not edges:
+        if not (edges := node.edges):
             continue
         rules = node.op.pure if create else node.op.rules
         if TRACES:
@@ -202,15 +201,11 @@ def run_backward(
                 if new.shape != parent.shape or new.dtype is not parent.dtype:
                     new = fit(new, parent, node)
             except TypeError as error:
-                if not rings(error):
-                    raise
-                new = heard(f"the backward of {node.op.name}", _contribution, rule, g, saved, parent, node)
+                new = _noisy(error, rule, g, saved, parent, node)
             lent = create or new is g or new.base is not None
             if waiting[parent] == 1 and parent not in totals:
-                if type(parent) is Leaf and targets is None and not parent.hooks:
-                    found.append((parent, new, lent))
-                else:
-                    ready.append((parent, new, lent))
+                arrived = type(parent) is Leaf and targets is None and not parent.hooks
+                (found if arrived else ready).append((parent, new, lent))
             else:
                 _arrive(parent, new, lent, create, waiting, totals, ready)
         if not retain:
@@ -218,8 +213,21 @@ def run_backward(
     return found
 
 
-def _contribution(rule: Any, g: Any, saved: Any, parent: Node, node: Node) -> Any:
-    return fit(rule(g, *saved), parent, node)
+def _noisy(error: TypeError, rule: Any, g: Any, saved: Any, parent: Node, node: Node) -> Any:
+    """A contribution again, if all that happened is a warning, which now names the operation."""
+    if not rings(error):
+        raise error
+    return heard(f"the backward of {node.op.name}", lambda: fit(rule(g, *saved), parent, node))
+
+
+def _noisy_sum(error: TypeError, so_far: Any, new: Any, in_place: bool) -> Any:
+    """A sum of contributions, in the same way; one in place is done: NumPy warns when all is written."""
+    if not rings(error):
+        raise error
+    if not in_place:
+        return heard("the sum of gradients", np.add, so_far, new)
+    warn("overflow or invalid value encountered in the sum of gradients", RuntimeWarning)
+    return so_far
 
 
 def _arrive(
@@ -227,11 +235,12 @@ def _arrive(
 ) -> None:
     """Add a contribution to a node's total; with the last one the node is ready."""
     if node in totals:
-        total, lent = totals[node]
-        if lent or type(total) is not np.ndarray:
-            new, borrowed = total + new, create
-        else:
-            new, borrowed = np.add(total, new, out=total), False
+        so_far, lent = totals[node]
+        lent = lent or type(so_far) is not np.ndarray
+        try:
+            new, borrowed = so_far + new if lent else np.add(so_far, new, out=so_far), create and lent
+        except TypeError as error:
+            new, borrowed = _noisy_sum(error, so_far, new, not lent), False
     waiting[node] -= 1
     if waiting[node]:
         totals[node] = new, borrowed
@@ -328,3 +337,6 @@ def run_hooks(node: Node, g: Any, create: bool) -> Any:
                 )
             tensor = with_hook
     return tensor if create else tensor.array
+
+
+silence(globals())

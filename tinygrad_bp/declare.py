@@ -17,8 +17,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import calling, dialect
-from .kernels import in_single
 from .core import OUTPUT, PLAIN
+from .kernels import in_single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import kernels
 from .duck import TRACES, Array, opaque
-from .kernels import total
+from .kernels import total as total
 
 ARRAY_LIKE = (*Array, np.generic)
 
@@ -88,7 +88,7 @@ def basic(key: Any) -> bool:
     return all(part is None or part is Ellipsis or isinstance(part, slice | int | np.integer) for part in parts)
 
 
-def running(x: Any, axis: int) -> Any:
+def running(x: Any, axis: int | None) -> Any:
     return kernels.running(x, axis) if is_array(x) else x.cumsum(axis)
 
 

@@ -28,7 +28,8 @@ def total(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     Across an axis that is not contiguous NumPy adds one row after the other, and float32 loses a digit for every ten
     thousand of them. The shape alone decides which way is taken, so that a compiled step adds in the same order.
     """
-    if not isinstance(x, Array):  # a Tensor, or a single number
+    read: Any = isinstance(x, Array)
+    if not read:  # a Tensor, or a single number
         return add_up(x, axis=axes, keepdims=keepdims)
     dtype = x.dtype
     if dtype.kind != "f":
@@ -56,7 +57,7 @@ def _total_along(x: Any, axis: int) -> Any:
     return y if rows == PARTS * part else y + add_up(x[(*head, slice(PARTS * part, None))], axis, None, None, True)
 
 
-def running(x: Any, axis: int) -> Any:
+def running(x: Any, axis: int | None) -> Any:
     """The running total along an axis, in float64 as in PyTorch, and rounded at the end; of integers in int64."""
     if x.dtype.kind != "f":
         return np.cumsum(x, axis, np.int64 if x.dtype.kind in "iub" else None)

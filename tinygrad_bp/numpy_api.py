@@ -7,7 +7,7 @@ honoured or refused, never ignored. Read `conversion.py` next.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -30,7 +30,7 @@ REDUCE = {
     np.logical_and: "all",
     np.logical_or: "any",
 }
-WRITING = {np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal}
+WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 # What says nothing, beside a parameter's own default. Whoever sorts here sorts stably, which is every kind's promise.
 SAYS_NOTHING: dict[str, tuple[Any, ...]] = {
     "kind": ("quicksort", "heapsort", "mergesort", "stable"), "stable": (True, False), "where": (True,),
@@ -73,10 +73,10 @@ def silent(name: str, value: Any, default: Any) -> bool:
 
 def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if kwargs.pop("out", None) is not None or method == "at":
-        what = f"np.{ufunc.__name__}.at" if method == "at" else f"np.{ufunc.__name__} with out=, or an array `a += tensor`"
+        how = ".at" if method == "at" else " with out=, or an array `a += tensor`"
         raise InplaceError(
-            f"{what}: a result with a graph cannot be written into an array. Write `a = a + tensor`, for places of a "
-            "tensor `t.scatter_add`"
+            f"np.{ufunc.__name__}{how}: a result with a graph cannot be written into an array. Write `a = a + tensor`, "
+            "and for places of a tensor `t.scatter_add`"
         )
     told = {k: v for k, v in kwargs.items() if k == "axis" or not silent(k, v, None)}
     if method == "__call__" and not told and ufunc in UFUNCS:
@@ -101,10 +101,11 @@ def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any)
     call, refused = ARRAY_FUNCTIONS.get(function), ""
     if call is not None:
         operands, given = by_name(function, args, kwargs)
-        values, given, unknown = understood(function, call, given)
-        if not unknown:
-            return call(*operands, *values, **given)
-        refused = f" with {', '.join(f'{name}=' for name in unknown)}"
+        values, known, unknown = understood(function, call, given)
+        result = NotImplemented if unknown else call(*operands, *values, **known)
+        if result is not NotImplemented:
+            return result
+        refused = f" with {', '.join(f'{name}=' for name in unknown or list(given)[1:])}"
     if has_grad((*args, *kwargs.values())):
         raise DtypeError(
             f"np.{function.__name__}{refused} has no derivative here: use "
@@ -113,7 +114,7 @@ def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any)
     return function(*map(plain, args), **{k: plain(v) for k, v in kwargs.items()})
 
 
-@lru_cache(maxsize=None)
+@cache
 def signature(function: Any) -> Any:
     import inspect  # costs more than this whole module, and is asked for here alone
 
@@ -183,6 +184,8 @@ def _spread(name: str) -> Any:
     def call(
         a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, correction: Any = None
     ) -> Any:
+        if whole(dtype):
+            return NotImplemented
         a = a if dtype is None else a.to(dtype)
         return F[name](a, axis, ddof if correction is None else correction, keepdims)
 
@@ -194,7 +197,15 @@ def _fold(name: str) -> Any:
 
 
 def _adding(name: str) -> Any:
-    return lambda a, axis=None, dtype=None, keepdims=False: F[name](a, axis, keepdims, dtype=dtype)
+    def call(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+        return NotImplemented if name == "mean" and whole(dtype) else F[name](a, axis, keepdims, dtype=dtype)
+
+    return call
+
+
+def whole(dtype: Any) -> bool:
+    """NumPy takes a mean of integers where an integer dtype is asked for; nobody means that."""
+    return dtype is not None and np.dtype(dtype).kind in "biu"
 
 
 def _flat(x: Any, axis: Any) -> Any:
@@ -213,16 +224,14 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     if ord is None:
         return F["norm"](x, 2, axis, keepdims)
     axes = normal_axes(axis, x.ndim, "np.linalg.norm")
-    if x.node is None:
-        return np.linalg.norm(x.array, ord, axis, keepdims)
     if len(axes) == 1:
         return F["norm"](x, ord, axes, keepdims)
     if len(axes) != 2:
         raise ShapeError(f"np.linalg.norm: ord={ord!r} is of a vector or a matrix, not of {len(axes)} axes")
     if ord == "fro":
         return F["norm"](x, 2, axes, keepdims)
-    if ord in (2, -2) or isinstance(ord, str) or abs(ord) not in (1, np.inf):
-        raise DtypeError(f"np.linalg.norm of a matrix with ord={ord!r} has no derivative here; 'fro', 1 and inf have")
+    if isinstance(ord, str) or abs(ord) not in (1, np.inf):
+        return NotImplemented  # singular values
     added, left = axes if abs(ord) == 1 else axes[::-1]
     y = F["amax" if ord > 0 else "amin"](F["sum"](F["abs"](x), added, True), left, True)
     return y if keepdims else F["squeeze"](y, axes)
@@ -272,7 +281,7 @@ ADAPTED = {
     np.zeros_like: _like("zeros_like"), np.ones_like: _like("ones_like"),
     np.full_like: lambda a, fill_value, dtype=None: creation.full_like(a, fill_value, dtype=dtype),
     np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim,
-    np.size: lambda a, axis=None: a.numel() if axis is None else a.shape[axis],
+    np.size: lambda a, axis=None: np.size(a.array, axis),
 }  # fmt: skip
 
 fill_tables()

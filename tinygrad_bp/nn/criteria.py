@@ -16,6 +16,7 @@ from ..core import Tensor, wrap
 from ..dialect import getitem
 from ..duck import TRACES, check, opaque
 from ..errors import ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError
+from ..kernels import HALF, SINGLE
 from ..ops.arithmetic import abs as abs_of
 from ..ops.arithmetic import select, square
 from ..ops.losses import (
@@ -288,14 +289,13 @@ def in_range(op: str, classes: Any, shape: tuple[int, ...], count: int) -> None:
 
 
 def _row_weights(classes: Any, keep: Any, weights: Any, dtype: Any) -> Any:
-    rows = np.ones(classes.shape, dtype) if weights is None else getitem(weights, classes)
+    dtype = SINGLE if dtype is HALF else dtype  # a half counts rows only to 2048
+    rows = np.ones(classes.shape, dtype) if weights is None else getitem(weights, classes).astype(dtype, copy=False)
     return rows if keep is None else np.where(keep, rows, dtype.type(0))
 
 
 def _averaging(total: Any) -> tuple[Any, Any]:
     """(1 / total, what a sum starts from): (0, NaN) if there is nothing to take the mean of, so no gradient flows."""
-    if isinstance(total, int):
-        return _one_over(total), _nan_of_none(total)
     return opaque(_one_over, total), opaque(_nan_of_none, total)
 
 
@@ -381,7 +381,7 @@ def cross_entropy(
                 f"point, not {target.array.dtype}; class indices have shape {shape}"
             )
         share = _scores(op, target)[0] * (1 - label_smoothing) + label_smoothing / count
-        share, total = share if weights is None else share * wrap(weights), rows.array.shape[0]
+        share, total = share if weights is None else share * wrap(weights), None
     else:
         classes, keep = _classes(op, target, shape, count, ignore_index)
         one_hot = (classes[:, None] == np.arange(count)).astype(dtype)
@@ -393,7 +393,7 @@ def cross_entropy(
     log_p = log_softmax_along(rows, 1)
     log_p = select(0.0, log_p, (log_p.array == -math.inf) & (share.array == 0))  # 0 · log 0 is 0
     loss = -(log_p * share).sum(1)
-    if reduction == "none":
-        return checked(op, loss.reshape(shape), target)
-    loss, (factor, start) = loss.sum(), _averaging(total)
-    return checked(op, loss if reduction == "sum" else loss * factor + start, target)
+    if reduction == "mean" and total is not None:
+        factor, start = _averaging(total)
+        return checked(op, loss.sum() * factor + start, target)
+    return checked(op, loss.reshape(shape) if reduction == "none" else reduced(loss, reduction), target)

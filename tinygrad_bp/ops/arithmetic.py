@@ -76,7 +76,7 @@ floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g))
 ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g))
 trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g))
 round_number = elementwise(
-    lambda x, decimals=0: np.round(x, decimals),
+    lambda x, decimals=0: x.round(decimals),
     "rounded, halves to even",
     lambda g: ZERO(g),
     cases=({}, {"decimals": 1}),

@@ -1,7 +1,8 @@
 """Losses, each declared whole: fewer nodes than their composition, exact at extremes, and the same derivatives.
 
 Class targets come as an index for each row of scores, with a weight for each row, which also holds the 1/n of a mean
-and a 0 for rows that do not count; a sum starts from 0, and from NaN where it is the mean of no rows. Read `__init__.py` next.
+and a 0 for rows that do not count; a sum starts from 0, and from NaN where it is the mean of no rows.
+Read `__init__.py` next.
 """
 
 from __future__ import annotations
