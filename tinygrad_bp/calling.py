@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .alarms import heard, rings, silence
 from .alias import register
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, result_type
 from .duck import TRACES, Array, as_array
 from .errors import AxisError, DtypeError, ShapeError, TensorError
+from .kernels import HALF
 from .mode import MODE
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
         try:
             y = forward(array)
         except (ValueError, TypeError) as error:
-            raise explain(op, (array,), error) from None
+            y = once_more(op, (array,), (), error)
         if node is None:
             return wrap(in_default_dtype(op, y, (array,), ()))
         if type(y) is not ndarray:
@@ -70,14 +72,18 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
         if type(u) is ndarray and type(v) is ndarray:
-            if u.dtype is not v.dtype:
+            if not u.dtype is v.dtype is not HALF:
+                if op.adds_up:
+                    return apply(op, (a, b), ())
                 u, v = promote((u, v))
         elif TRACES:
+            if op.adds_up:
+                return apply(op, (a, b), ())
             u, v = promote((u, v))
         try:
             y = forward(u, v)
         except (ValueError, TypeError) as error:
-            raise explain(op, (u, v), error) from None
+            y = once_more(op, (u, v), (), error)
         if m is None and n is None:
             return wrap(in_default_dtype(op, y, (u, v), ()))
         if type(y) is not ndarray:
@@ -104,12 +110,14 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
         w, o = (c.array, c.node) if isinstance(c, Tensor) else (operand(c, op), None)
-        if not (type(u) is type(v) is type(w) is ndarray and u.dtype is v.dtype is w.dtype):
+        if not (type(u) is type(v) is type(w) is ndarray and u.dtype is v.dtype is w.dtype is not HALF):
+            if op.adds_up:
+                return apply(op, (a, b, c), ())
             u, v, w = promote((u, v, w))
         try:
             y = forward(u, v, w)
         except (ValueError, TypeError) as error:
-            raise explain(op, (u, v, w), error) from None
+            y = once_more(op, (u, v, w), (), error)
         if n is None or o is None or not MODE.grad:  # else a layer in training, the usual case
             return record(op, y, (u, v, w), (m, n, o), ())
         if type(y) is not ndarray:
@@ -133,12 +141,14 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     nodes = [t.node if isinstance(t, Tensor) else None for t in inputs]
     if len(arrays) > 1:
         arrays = list(promote(arrays))
+    if op.adds_up and any(isinstance(a, Array) and a.dtype is HALF for a in arrays):
+        op = op.halves
     try:
         y = op.forward(*arrays, *params)
     except TensorError:
         raise
     except (ValueError, TypeError, IndexError) as error:
-        raise explain(op, arrays, error) from None
+        y = once_more(op, arrays, params, error)
     return record(op, y, arrays, nodes, params)
 
 
@@ -181,7 +191,9 @@ def in_default_dtype(op: Op, y: Any, arrays: Sequence[Any], params: tuple[Any, .
     if any(isinstance(a, Array) and a.dtype.kind in "fc" for a in arrays):
         return y
     dtype = get_default_dtype()
-    again = op.forward(*[a.astype(dtype) if isinstance(a, Array) else a for a in arrays], *params)
+    arrays = [a.astype(dtype) if isinstance(a, Array) else a for a in arrays]
+    with np.errstate(all="ignore"):  # the first time has told
+        again = op.forward(*arrays, *params)
     return as_array(again).astype(dtype, copy=False)
 
 
@@ -223,11 +235,11 @@ def reducing(op: Op) -> Callable[..., Any]:
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
         if named or len(params) < len(op.params) - 2:
             params = tuple(fill(op, (array, axis, keepdims, *params), named)[3:])
-        axes = normal_axes(axis, array.ndim, op.name)
+        axes, of = normal_axes(axis, array.ndim, op.name), op.halves if array.dtype is HALF else op
         try:
-            y = op.forward(array, axes, keepdims, *params)
+            y = of.forward(array, axes, keepdims, *params)
         except (ValueError, TypeError) as error:
-            raise explain(op, (array,), error) from None
+            y = once_more(of, (array,), (axes, keepdims, *params), error)
         if node is None or not MODE.grad:
             if node is None:
                 y = in_default_dtype(op, y, (array,), (axes, keepdims, *params))
@@ -236,7 +248,7 @@ def reducing(op: Op) -> Callable[..., Any]:
             y = as_array(y)
         kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])
         values = (array, y, axes, keepdims, kept, *params)
-        return recorded(op, ((node, 0, op.pick[0](values)),), y)
+        return recorded(of, ((node, 0, op.pick[0](values)),), y)
 
     return call
 
@@ -247,7 +259,12 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given = [wrap(x) if isinstance(x, Array) else x for x in args[:count]]
-        return function(*given, *args[count:], **kwargs)
+        try:
+            return function(*given, *args[count:], **kwargs)
+        except TensorError:
+            raise
+        except (ValueError, IndexError) as error:
+            raise explain(op, [x.array if isinstance(x, Tensor) else x for x in given], error) from None
 
     return call
 
@@ -273,12 +290,26 @@ def normal_axis(axis: Any, ndim: int, op: str) -> int:
     return int(found % size)
 
 
-def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
-    """NumPy's complaint with the operation, all shapes and dtypes, and what to do."""
-    told = ", ".join(
+def once_more(op: Op, arrays: Sequence[Any], params: tuple[Any, ...], error: Exception) -> Any:
+    """The forward again, if all that happened is a warning that now names the operation; else the refusal."""
+    if rings(error):
+        try:
+            return heard(f"{op.name} ({operands(op, arrays)})", op.forward, *arrays, *params)
+        except (ValueError, TypeError, IndexError) as another:
+            error = another
+    raise (error if isinstance(error, TensorError) else explain(op, arrays, error)) from None
+
+
+def operands(op: Op, arrays: Sequence[Any]) -> str:
+    return ", ".join(
         f"{name} {a.shape} {a.dtype}" if isinstance(a, Array) else f"{name} {type(a).__name__}"
         for name, a in zip(op.inputs, arrays, strict=False)
     )
+
+
+def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
+    """NumPy's complaint with the operation, all shapes and dtypes, and what to do."""
+    told = operands(op, arrays)
     shapes = [a.shape for a in arrays if isinstance(a, Array)]
     if isinstance(error, IndexError):
         return AxisError(f"{op.name}: {told}: {error}")
@@ -295,3 +326,6 @@ def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
             f"{'(…, k, m): transpose one with `.mT`' if op.name == 'matmul' else '(m, k): k is in_features'}"
         )
     return ShapeError(f"{op.name}: {told}: {error}")
+
+
+silence(globals())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .alarms import sounded, warn_left
 from .alias import SEVERAL, bar, kind_of, part_ways, root_of, shares, twin
 from .core import Inside, Leaf, Tensor, require_float, wrap
 from .declare import Case, linear, publish
@@ -17,11 +18,12 @@ from .device import cpu_only, device
 from .dtypes import bool as bool_
 from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from .duck import CHANGES, as_array
-from .errors import DtypeError, GraphError, ShapeError, warn_left
+from .errors import DtypeError, GraphError, ShapeError
+from .kernels import converted
 from .mode import MODE
 
 cast = linear(
-    lambda x, dtype: x.astype(dtype),
+    lambda x, dtype: converted(x, dtype),
     "the same values in another dtype",
     lambda g: g,
     cases=(Case((2, 3), dtype=np.dtype(np.float64)), Case((), dtype=np.dtype(np.float64))),
@@ -348,7 +350,9 @@ def _leave(tensor: Any, how: str) -> None:
 
 def _cast(x: Any, dtype: np.dtype[Any]) -> Any:
     """A float cast stays in the graph; a cast to integers leaves it, as in PyTorch."""
-    return cast(x, dtype) if dtype.kind in "fc" and x.node is not None else wrap(x.array.astype(dtype))
+    if dtype.kind in "fc" and x.node is not None:
+        return cast(x, dtype)
+    return wrap(sounded(f"a conversion to {dtype}", converted, x.array, dtype))
 
 
 def _converter(dtype: Any, name: str) -> Any:

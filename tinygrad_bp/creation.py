@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .alarms import warn_left
 from .core import Leaf, require_float, wrap
 from .device import cpu_only
 from .dtypes import get_default_dtype
 from .duck import TRACES, Array, Duck
-from .errors import DtypeError, ShapeError, warn_left
+from .errors import DtypeError, ShapeError
 from .mode import MODE
 from .ops.shapes import sizes
 

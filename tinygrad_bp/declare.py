@@ -11,11 +11,14 @@ other operations; `constant` has no gradient. Read `ops/transcendental.py` next:
 
 from __future__ import annotations
 
+from copy import copy
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import calling, dialect
 from .core import OUTPUT, PLAIN
+from .kernels import in_single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,11 +80,23 @@ class Op:
         self.analytic: bool = options.pop("analytic", False)
         self.flat: bool = options.pop("flat", False)  # a staircase: whatever is computed from it depends on no input
         self.call: Any = None
+        self.adds_up = word in ("reduction", "bilinear", "fused")
         if options:
             raise TypeError(f"declaration of {doc!r}: unknown options {sorted(options)}")
 
     def __repr__(self) -> str:
         return f"<{self.word} {self.name}>"
+
+    @cached_property
+    def halves(self) -> Op:
+        """The same operation on float16: halves are added up in float32, as in PyTorch, and rounded once at the end.
+
+        A half counts only to 2048 by ones, and 300² is too large for it.
+        """
+        twin = copy(self)
+        twin.adds_up, twin.forward = False, in_single(self.forward, last=True)
+        twin.rules, twin.pure = tuple(map(in_single, self.rules)), tuple(map(in_single, self.pure))
+        return twin
 
 
 def parameters(function: Any) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from . import kernels
 from .alias import shares
 from .duck import TRACES, Array, Duck, opaque
+from .kernels import total as total
 
 ARRAY_LIKE = (*Array, np.generic)
 
@@ -52,7 +53,7 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
         return x.sum_to_size(shape)
     lead = x.ndim - len(shape)
     axes = tuple(range(lead)) + tuple(i for i, n in enumerate(shape, lead) if n == 1 and x.shape[i] != 1)
-    return np.add.reduce(x, axis=axes, keepdims=True).reshape(shape)
+    return total(x, axes, True).reshape(shape)
 
 
 def getitem(x: Any, key: Any) -> Any:
@@ -77,9 +78,9 @@ def placed(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
 
 
 def added_up(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
-    out = np.zeros(shape, g.dtype)
+    out = np.zeros(shape, np.float32 if g.dtype == np.float16 else g.dtype)
     np.add.at(out, key, g)
-    return out
+    return out.astype(g.dtype, copy=False)
 
 
 def part(x: Any, steps: Any) -> Any:
@@ -106,6 +107,10 @@ def basic(key: Any) -> bool:
     """Whether an index is made of ints, slices, None and … only, and so names no entry twice."""
     parts = key if isinstance(key, tuple) else (key,)
     return all(part is None or part is Ellipsis or isinstance(part, slice | int | np.integer) for part in parts)
+
+
+def running(x: Any, axis: int | None) -> Any:
+    return kernels.running(x, axis) if is_array(x) else x.cumsum(axis)
 
 
 def inverse(axes: tuple[int, ...]) -> tuple[int, ...]:

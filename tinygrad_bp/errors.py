@@ -6,9 +6,6 @@ Each class is also the built-in that PyTorch or NumPy would raise in its place, 
 
 from __future__ import annotations
 
-import sys
-import warnings
-
 PACKAGE = __name__.partition(".")[0]
 
 
@@ -76,16 +73,3 @@ class ModuleError(TensorError, AttributeError):
 
 class CompileError(TensorError):
     """A step that cannot be compiled: what happened on which line, and what to write instead."""
-
-
-def warn(message: str) -> None:
-    """A UserWarning at the line outside this package from which the present call came."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, UserWarning, stacklevel=level)
-
-
-def warn_left(how: str, instead: str) -> None:
-    """A value goes where no gradient follows it."""
-    warn(f"{how}: its graph ends here, and no gradient flows back. {instead}")

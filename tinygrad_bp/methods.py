@@ -62,7 +62,7 @@ def spelled(op: Op) -> Callable[..., Any]:
             args, kwargs = translate(args, kwargs, names)
             if "dtype" in kwargs and op.key in SUMMING:  # PyTorch converts before it sums
                 args = (converted(args[0], kwargs.pop("dtype")), *args[1:])
-            if variadic and len(args) == 1:
+            if variadic and len(args) == 1 and kwargs.keys() <= set(names):
                 args, kwargs = (*args, *kwargs.values()), {}
         try:
             return call(*args, **kwargs)

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core import PLAIN, Node, Tensor, handed_out, wrap
+from ..alarms import warn
+from ..core import PLAIN, Node, Tensor, wrap
 from ..duck import Array, as_array
-from ..errors import DtypeError, GraphError, ShapeError, warn
+from ..engine import handed_out
+from ..errors import DtypeError, GraphError, ShapeError
 from ..inplace import adopt, refuse
 from ..memory import CLOCK, check_saved, stamp
 from ..mode import MODE

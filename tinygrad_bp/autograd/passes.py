@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Leaf, Node, Tensor, run_backward, wrap
+from ..core import Leaf, Node, Tensor, wrap
 from ..duck import TRACES, Array, as_array
+from ..engine import run_backward
 from ..errors import GraphError, ShapeError
 from ..memory import buffer_of, stamp
 from ..mode import MODE, enable_grad

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from ..core import Leaf, Tensor, run_backward, wrap
+from ..core import Leaf, Tensor, wrap
 from ..duck import TRACES
+from ..engine import run_backward
 from ..errors import CompileError
 from ..mode import MODE
 from .capture import PLAIN, Place, Reach, holds

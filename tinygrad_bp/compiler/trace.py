@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dialect
+from ..alarms import silence, sounded
 from ..core import Tensor
 from ..errors import CompileError
 from ..memory import CLOCK, caller
@@ -63,7 +64,7 @@ class Trace:
         """Run one call on the real arrays, write it down, and return what stands for its result."""
         prim = self.primitive(kind, name, function, effect)
         run = function.reduce if kind == "reduce" else function
-        result = run(*real_of(args), **real_of(kwargs))
+        result = sounded(name, lambda: run(*real_of(args), **real_of(kwargs)))
         many = isinstance(result, tuple | list)
         parts = [self._checked(part, name) for part in (result if many else (result,))]
         outs = [Value(RESULT, part.shape, part.dtype, scope=self._scope) for part in parts]
@@ -305,3 +306,6 @@ class Known:
 
 def item(x: Any) -> Any:
     return x.item()
+
+
+silence(globals())

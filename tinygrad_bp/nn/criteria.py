@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from .. import dialect
 from ..core import Tensor, wrap
 from ..dialect import getitem
 from ..duck import TRACES, check, opaque
 from ..errors import ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError
+from ..kernels import HALF, SINGLE
 from ..ops.arithmetic import abs as abs_of
-from ..ops.arithmetic import square
+from ..ops.arithmetic import select, square
 from ..ops.losses import (
     bce_with_logits_of,
     binary_cross_entropy_of,
@@ -287,16 +289,22 @@ def in_range(op: str, classes: Any, shape: tuple[int, ...], count: int) -> None:
 
 
 def _row_weights(classes: Any, keep: Any, weights: Any, dtype: Any) -> Any:
-    rows = np.ones(classes.shape, dtype) if weights is None else getitem(weights, classes)
+    dtype = SINGLE if dtype is HALF else dtype  # a half counts rows only to 2048
+    rows = np.ones(classes.shape, dtype) if weights is None else getitem(weights, classes).astype(dtype, copy=False)
     return rows if keep is None else np.where(keep, rows, dtype.type(0))
 
 
-def _inverse(total: Any) -> Any:
-    return opaque(_one_over, total)
+def _averaging(total: Any) -> tuple[Any, Any]:
+    """(1 / total, what a sum starts from): (0, NaN) if there is nothing to take the mean of, so no gradient flows."""
+    return opaque(_one_over, total), opaque(_nan_of_none, total)
 
 
 def _one_over(total: Any) -> Any:
-    return 1 / total if total else math.nan
+    return 1 / total if total else total
+
+
+def _nan_of_none(total: Any) -> Any:
+    return total * 0 if total else total * math.nan
 
 
 def nll_loss(
@@ -324,9 +332,11 @@ def _indexed(op: str, rows_of: Any, input: Any, target: Any, weight: Any, ignore
     count, dtype = rows.array.shape[1], rows.array.dtype
     classes, keep = _classes(op, target, shape, count, ignore)
     share = _row_weights(classes, keep, _class_weights(op, weight, count, dtype), dtype)
+    start: Any = None if reduction == "none" else 0.0
     if reduction == "mean":
-        share = share * _inverse(share.sum())
-    loss = rows_of(rows, classes, share, reduction != "none")
+        factor, start = _averaging(dialect.total(share, (0,)))
+        share = share * factor
+    loss = rows_of(rows, classes, share, start)
     return loss.reshape(shape) if reduction == "none" else loss
 
 
@@ -371,16 +381,19 @@ def cross_entropy(
                 f"point, not {target.array.dtype}; class indices have shape {shape}"
             )
         share = _scores(op, target)[0] * (1 - label_smoothing) + label_smoothing / count
-        share, total = share if weights is None else share * wrap(weights), rows.array.shape[0]
+        share, total = share if weights is None else share * wrap(weights), None
     else:
         classes, keep = _classes(op, target, shape, count, ignore_index)
         one_hot = (classes[:, None] == np.arange(count)).astype(dtype)
         spread = one_hot * dtype.type(1 - label_smoothing) + dtype.type(label_smoothing / count)
-        total = _row_weights(classes, keep, weights, dtype).sum()
+        total = dialect.total(_row_weights(classes, keep, weights, dtype), (0,))
         if weights is not None:  # the target's own share takes its class's weight, what is spread each class's
             spread = spread * weights
         share = wrap(spread if keep is None else spread * keep[:, None])
-    loss = -(log_softmax_along(rows, 1) * share).sum(1)
-    if reduction == "none":
-        return checked(op, loss.reshape(shape), target)
-    return checked(op, loss.sum() if reduction == "sum" else loss.sum() * _inverse(total), target)
+    log_p = log_softmax_along(rows, 1)
+    log_p = select(0.0, log_p, (log_p.array == -math.inf) & (share.array == 0))  # 0 · log 0 is 0
+    loss = -(log_p * share).sum(1)
+    if reduction == "mean" and total is not None:
+        factor, start = _averaging(total)
+        return checked(op, loss.sum() * factor + start, target)
+    return checked(op, loss.reshape(shape) if reduction == "none" else reduced(loss, reduction), target)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..alarms import warn_left
 from ..core import Leaf, Tensor, require_float
 from ..creation import array_of
-from ..errors import warn_left
 from ..mode import MODE
 
 

@@ -35,7 +35,7 @@ remainder = elementwise(
     np.remainder,
     "what is left of a after whole b's, with the sign of b",
     lambda g: g,
-    lambda g, a, b: -g * np.floor(a / b),
+    lambda g, a, b: -g * np.floor_divide(a, b),
     operators=("mod", "rmod"),
     domain=(0.3, 3.0),
 )
@@ -43,7 +43,7 @@ power = elementwise(
     lambda a, b: a**b,
     "a to the b, both tensors",
     lambda g, a, b: g * (b * a ** (b - (b != 0))),
-    lambda g, a, y: g * y * np.log(a + (a == 0)),
+    lambda g, a, b, y: g * (y * (np.log(a + (a == 0)) + np.minimum(np.sign(b), 0) * (a == 0))),
     domain=(0.2, 3.0),
     shown="pow",
     internal=True,
@@ -76,7 +76,7 @@ floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g), flat=True)
 ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g), flat=True)
 trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g), flat=True)
 round_number = elementwise(
-    lambda x, decimals=0: np.round(x, decimals),
+    lambda x, decimals=0: x.round(decimals),
     "rounded, halves to even",
     lambda g: ZERO(g),
     flat=True,
@@ -114,7 +114,7 @@ clip_tensors = elementwise(
     lambda a, b, c: np.minimum(np.maximum(a, b), c),
     "a kept between tensors b and c; where b > c it is c",
     lambda g, a, b, c: g * ((a >= b) & (a <= c)),
-    lambda g, a, b, c: g * ((a < b) & (b <= c)),
+    lambda g, a, b, c: g * ((a < b) & (b < c)),
     lambda g, a, b, c: g * ((a > c) | (b > c)),
     shown="clamp",
     internal=True,

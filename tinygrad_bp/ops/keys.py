@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from .. import dialect
+from ..alarms import warn
 from ..core import Tensor
 from ..duck import Array, Duck
-from ..errors import AxisError, DtypeError, ShapeError, warn
+from ..errors import AxisError, DtypeError, ShapeError
 
 WHOLE = slice(None)
 DOTS, NEW, SLICE, INT, TRUTH, NAME = range(6)  # the kinds of parts of an index

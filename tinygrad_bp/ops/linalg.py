@@ -9,9 +9,10 @@ import numpy as np
 
 from ..calling import normal_axes
 from ..declare import Case, bilinear, composite, fused, linear, publish
-from ..dialect import inverse, rows
+from ..dialect import inverse, rows, total
 from ..dialect import scatter_into as scatter_into_of
 from ..errors import ShapeError
+from ..kernels import MANY
 from .indexing import scatter_into
 from .shapes import permute, reshape, transpose
 
@@ -49,7 +50,8 @@ def _product_plus(a: Any, b: Any, c: Any) -> Any:
 
 def _to_bias(g: Any) -> Any:
     g = g if g.ndim == 2 else rows(g)
-    return g[0].copy() if len(g) == 1 else np.add.reduce(g, 0)
+    n = len(g)
+    return g[0].copy() if n == 1 else np.add.reduce(g, 0) if n <= MANY else total(g, (0,))
 
 
 affine = bilinear(
@@ -68,7 +70,7 @@ affine_bias = fused(
     "x Wᵀ + b",
     lambda g, b: g @ b,
     lambda g, a: rows(g).mT @ rows(a),
-    lambda g: np.sum(rows(g), axis=0),
+    lambda g: total(rows(g), (0,)),
     method=False,
     fast_rules=(_to_input, _to_weight, _to_bias),
     cases=(Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,))),

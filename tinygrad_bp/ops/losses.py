@@ -1,7 +1,8 @@
 """Losses, each declared whole: fewer nodes than their composition, exact at extremes, and the same derivatives.
 
 Class targets come as an index for each row of scores, with a weight for each row, which also holds the 1/n of a mean
-and a 0 for rows that do not count. Read `__init__.py` next.
+and a 0 for rows that do not count; a sum starts from 0, and from NaN where it is the mean of no rows.
+Read `__init__.py` next.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from .. import dialect
 from ..declare import Case, elementwise, fused, publish
 from ..duck import as_array
-from .reductions import softmax_along
+from .reductions import log_softmax_along, softmax_along
 
 
 def _mean_square(a: Any, b: Any) -> Any:
@@ -83,7 +84,7 @@ bce_with_logits_of = elementwise(
     lambda a, b, pos_weight=1.0: (1 - b) * a + (1 + (pos_weight - 1) * b) * np.logaddexp(0.0, -a),
     "-(w b log σ(a) + (1 - b) log(1 - σ(a))) from the score a",
     lambda g, a, b, pos_weight: g * ((1 - b) - (1 + (pos_weight - 1) * b) * dialect.sigmoid(-a)),
-    lambda g, a, pos_weight: g * ((pos_weight - 1) * np.logaddexp(0.0, -a) - a),
+    lambda g, a, pos_weight: g * (pos_weight * np.logaddexp(0.0, -a) - np.logaddexp(0.0, a)),
     domain=(0.1, 0.9),
     method=False,
     cases=({"pos_weight": 1.0}, {"pos_weight": 2.5}),
@@ -92,12 +93,12 @@ bce_with_logits_of = elementwise(
 )
 
 
-def _rows(x: Any, target: Any, weight: Any, total: bool) -> Any:
-    """-weight · x[row, target of the row], or their sum; a weight of 0 hides even an infinite score."""
+def _rows(x: Any, target: Any, weight: Any, start: Any) -> Any:
+    """-weight · x[row, target of the row], or their sum from `start` on; a weight of 0 hides even an infinite score."""
     weight = as_array(weight, x.dtype)
     picked = dialect.getitem(x, (np.arange(len(x)), target))
     y = np.where(weight == 0, x.dtype.type(0), -picked) * weight
-    return np.add.reduce(y) if total else y
+    return y if start is None else dialect.total(y, (0,)) + start
 
 
 def _column(g: Any) -> Any:
@@ -112,10 +113,11 @@ def _softmax(x: Any) -> Any:
     return softmax_along.op.forward(x, 1) if dialect.is_array(x) else softmax_along(x, 1)
 
 
+log_softmax_of = log_softmax_along.op.forward
 CLASSES = (
-    Case((3, 4), target=np.array([0, 3, 0]), weight=np.array([0.5, 1.0, 0.0]), total=True),
-    Case((2, 3), target=np.array([2, 1]), weight=np.array([0.5, 2.0]), total=False),
-    Case((2, 3), target=np.array([2, 1]), weight=0.5, total=True),
+    Case((3, 4), target=np.array([0, 3, 0]), weight=np.array([0.5, 1.0, 0.0]), start=0.0),
+    Case((2, 3), target=np.array([2, 1]), weight=np.array([0.5, 2.0]), start=None),
+    Case((2, 3), target=np.array([2, 1]), weight=0.5, start=0.0),
 )
 nll_rows = fused(
     _rows,
@@ -127,7 +129,7 @@ nll_rows = fused(
     internal=True,
 )
 cross_entropy_rows = fused(
-    lambda x, target, weight, total: _rows(_log_softmax(x), target, weight, total),
+    lambda x, target, weight, start: _rows(log_softmax_of(x, 1), target, weight, start),
     "minus the log-softmax of each row's class, weighted",
     lambda g, x, target, weight: (
         _column(g * as_array(weight, g.dtype)) * (_softmax(x) - _one_hot(target, x.shape[1]))
@@ -137,11 +139,6 @@ cross_entropy_rows = fused(
     shown="cross_entropy",
     internal=True,
 )
-
-
-def _log_softmax(x: Any) -> Any:
-    shifted = x - np.max(x, axis=1, keepdims=True, initial=-np.inf)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=1, keepdims=True))
 
 
 publish(globals())

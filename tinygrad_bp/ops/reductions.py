@@ -6,25 +6,24 @@ Read `shapes.py` next.
 from __future__ import annotations
 
 import math
-from math import inf
+from math import inf, nan
 from typing import Any
 
 import numpy as np
 
 from ..calling import normal_axes, normal_axis
 from ..declare import Case, composite, fused, linear, publish, reduction
+from ..dialect import is_array, running, total
 from .arithmetic import abs as abs_of
 from .arithmetic import sign
 
 size_of = math.prod
-WIDE: Any = lambda x: np.int64 if x.dtype.kind in "iub" else None  # noqa: E731  (sums of integers, as in PyTorch)
-total_of: Any = np.add.reduce  # half the cost of np.sum on small arrays
 
 
 def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
-    n = size_of([x.shape[i] for i in axis])
-    total = total_of(x, axis=axis, keepdims=keepdims)
-    return total / n if n else total * np.nan
+    n = x.size if len(axis) == x.ndim else size_of([x.shape[i] for i in axis])
+    y = total(x, axis, keepdims)
+    return y / n if n else y * np.nan
 
 
 def _logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -33,7 +32,7 @@ def _logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
     top = np.max(x, axis=axis, keepdims=True, initial=-inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore", over="ignore"):
-        y = np.log(total_of(np.exp(x - top), axis=axis, keepdims=True)) + top
+        y = np.log(total(np.exp(x - top), axis, True)) + top
     return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
@@ -48,15 +47,15 @@ def _middle(x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _norm(x: Any, axis: Any, keepdims: bool) -> Any:
-    return np.sqrt(total_of(x * x, axis=axis, keepdims=keepdims))
+    return np.sqrt(total(x * x, axis, keepdims))
 
 
 def _norm_p(x: Any, axis: Any, keepdims: bool, p: float = 2.0) -> Any:
-    return total_of(np.abs(x) ** p, axis=axis, keepdims=keepdims) ** (1 / p)
+    return total(np.abs(x) ** p, axis, keepdims) ** (1 / p)
 
 
 sum = reduction(
-    lambda x, axis, keepdims: total_of(x, axis, WIDE(x), keepdims=keepdims),
+    lambda x, axis, keepdims: total(x, axis, keepdims),
     "total; of integers in int64",
     lambda g: g,
     numpy=(np.sum,),
@@ -70,19 +69,19 @@ mean = reduction(
 amax = reduction(
     lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
     "the largest entry; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / np.sum((x == y).astype(g.dtype), axis=axis, keepdims=True),
+    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
     numpy=(np.amax,),
 )
 amin = reduction(
     lambda x, axis, keepdims: np.min(x, axis=axis, keepdims=keepdims),
     "the smallest entry; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / np.sum((x == y).astype(g.dtype), axis=axis, keepdims=True),
+    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
     numpy=(np.amin,),
 )
 median_of = reduction(
     lambda x, axis, keepdims: _middle(x, axis, keepdims),
     "the middle entry in order, the lower one of two; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / np.sum((x == y).astype(g.dtype), axis=axis, keepdims=True),
+    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
     method=False,
     shown="median",
     internal=True,
@@ -110,9 +109,9 @@ def _one_axis(x: Any, axis: int) -> tuple[Any, int]:
 
 
 cumsum = linear(
-    lambda x, axis: np.cumsum(x, axis if x.ndim else None, WIDE(x)).reshape(x.shape),
+    lambda x, axis: running(x, axis if x.ndim else None).reshape(x.shape),
     "running total along an axis",
-    lambda g, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis) if g.ndim else g,
+    lambda g, axis: np.flip(running(np.flip(g, axis), axis), axis) if g.ndim else g,
     front=_one_axis,
     cases=(Case((2, 3), axis=1), Case((4,), axis=0), Case((0, 2), axis=0)),
 )
@@ -162,39 +161,60 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return y.clone() if y.numel() == numel else y  # nothing was multiplied: still no view of x
 
 
-@composite(
-    cases=(
-        Case((2, 3)),
-        Case((2, 3), axis=1, keepdims=True),
-        Case((2, 3), axis=(0, 1), correction=0),
-        Case((4,), unbiased=False),
-    ),
+def _centred(x: Any, axis: Any) -> Any:
+    return x - mean_of(x, axis)
+
+
+def mean_of(x: Any, axis: Any) -> Any:
+    return _mean(x, axis, True) if is_array(x) else mean(x, axis, True)
+
+
+def _spread(x: Any, axis: Any, keepdims: bool, freedom: float = 1.0) -> Any:
+    d = _centred(x, axis)
+    y = total(d * d, axis, keepdims)
+    return y / freedom if freedom else y * np.where(y > 0, inf, nan).astype(x.dtype)
+
+
+variance = reduction(
+    _spread,
+    "squared distance from the mean, added up and divided by the degrees of freedom",
+    lambda g, x, axis, freedom: g * (_centred(x, axis) * (2 / (freedom or nan))),
+    cases=({"freedom": 2.0}, {"freedom": 0.5}),
+    shown="var",
+    internal=True,
 )
+deviation = reduction(
+    lambda x, axis, keepdims, freedom=1.0: np.sqrt(_spread(x, axis, keepdims, freedom)),
+    "square root of the variance; where all entries are equal its gradient is 0",
+    lambda g, x, y, axis, freedom: g * (_centred(x, axis) / ((y + (y == 0)) * freedom)),
+    cases=({"freedom": 2.0}, {"freedom": 0.5}),
+    shown="std",
+    internal=True,
+)
+SPREAD = (
+    Case((2, 3)),
+    Case((2, 3), axis=1, keepdims=True),
+    Case((2, 3), axis=(0, 1), correction=0),
+    Case((4,), unbiased=False),
+)
+
+
+@composite(cases=SPREAD)
 def var(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
     """Mean squared distance from the mean, divided by n - correction (1 unless `unbiased` is False)."""
-    deviation, n = _deviation(x, axis, correction, unbiased)
-    return (deviation * deviation).sum(axis=axis, keepdims=keepdims) / n
+    return variance(x, axis, keepdims, _freedom(x, axis, correction, unbiased))
 
 
-@composite(
-    cases=(
-        Case((2, 3)),
-        Case((2, 3), axis=1, keepdims=True),
-        Case((2, 3), axis=(0, 1), correction=0),
-        Case((4,), unbiased=False),
-    ),
-)
+@composite(cases=SPREAD)
 def std(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
     """Square root of the variance; where all entries are equal its gradient is 0."""
-    deviation, n = _deviation(x, axis, correction, unbiased)
-    return norm_2(deviation, axis, keepdims) / n**0.5
+    return deviation(x, axis, keepdims, _freedom(x, axis, correction, unbiased))
 
 
-def _deviation(x: Any, axis: Any, correction: Any, unbiased: bool) -> tuple[Any, Any]:
-    axes = normal_axes(axis, x.ndim, "var")
-    count = size_of([x.shape[i] for i in axes])
+def _freedom(x: Any, axis: Any, correction: Any, unbiased: bool) -> float:
+    count = size_of([x.shape[i] for i in normal_axes(axis, x.ndim, "var")])
     correction = (1 if unbiased else 0) if correction is None else correction
-    return x - x.mean(axis=axes, keepdims=True), np.float64(max(count - correction, 0)).item() or float("nan")
+    return max(float(count - correction), 0.0)
 
 
 @composite(
@@ -224,16 +244,16 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
 softmax_along = fused(
     lambda x, axis: _softmax(x, axis),
     "e to the x, divided by its total along an axis",
-    lambda g, y, axis: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
+    lambda g, y, axis: y * (g - total(g * y, (axis,), True)),
     cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
     method=False,
     shown="softmax",
     internal=True,
 )
 log_softmax_along = fused(
-    lambda x, axis: x - _logsumexp(x, (axis,), True),
+    lambda x, axis: _log_softmax(x, axis),
     "x minus logsumexp along an axis",
-    lambda g, y, axis: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
+    lambda g, y, axis: g - np.exp(y) * total(g, (axis,), True),
     cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
     method=False,
     shown="log_softmax",
@@ -241,10 +261,20 @@ log_softmax_along = fused(
 )
 
 
-def _softmax(x: Any, axis: int) -> Any:
+def _below_largest(x: Any, axis: int) -> Any:
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
-    y = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-inf))
-    return y / total_of(y, axis=axis, keepdims=True)
+    return x - np.max(x, axis=axis, keepdims=True, initial=-inf)
+
+
+def _softmax(x: Any, axis: int) -> Any:
+    y = np.exp(_below_largest(x, axis))
+    return y / total(y, (axis,), True)
+
+
+def _log_softmax(x: Any, axis: int) -> Any:
+    """Subtracted in this order, so that scores of 10⁸ keep the digits behind the point."""
+    d = _below_largest(x, axis)
+    return d if not d.size else d - np.log(total(np.exp(d), (axis,), True))
 
 
 def _along(op: Any, x: Any, axis: int, dtype: Any) -> Any:

@@ -41,12 +41,18 @@ def fill_in(shape: tuple[int, ...], size: int, have: tuple[int, ...]) -> tuple[i
     return tuple(size // known if n == -1 else n for n in shape)
 
 
-def _reshape(x: Any, *shape: Any, **named: Any) -> Any:
-    return x, fill_in(sizes(shape or (named["shape"],)), prod(x.shape), tuple(x.shape))
+def _once(op: str, given: tuple[Any, ...], shape: Any) -> tuple[int, ...]:
+    if bool(given) is (shape is not None):
+        raise DtypeError(f"{op}: the sizes are given one by one, as one tuple, or as shape=, and only once")
+    return sizes(given or (shape,))
 
 
-def _expand(x: Any, *shape: Any, **named: Any) -> Any:
-    wanted = sizes(shape or (named["shape"],))
+def _reshape(x: Any, *given: Any, shape: Any = None) -> Any:
+    return x, fill_in(_once("reshape", given, shape), prod(x.shape), tuple(x.shape))
+
+
+def _expand(x: Any, *given: Any, shape: Any = None) -> Any:
+    wanted = _once("expand", given, shape)
     lead = len(wanted) - x.ndim
     have = (1,) * lead + tuple(x.shape)
     full = tuple(have[i] if n == -1 and i >= lead else n for i, n in enumerate(wanted))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,13 @@ from ..dialect import sigmoid as sigmoid_of
 
 LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
 POSITIVE, UNIT, ABOVE_1, OVER_MINUS_1 = (0.1, 4.0), (-0.95, 0.95), (1.1, 4.0), (-0.9, 4.0)
+
+
+def _distance_2(a: Any, b: Any) -> Any:
+    """The squared distance of the point (b, a) from the origin; 1 at the origin, where a and b are 0 anyway."""
+    r = a * a + b * b
+    return r + (r == 0)
+
 
 exp = elementwise(np.exp, "e to the x", lambda g, y: g * y, analytic=True)
 exp2 = elementwise(np.exp2, "2 to the x", lambda g, y: g * (y * LN2))
@@ -32,9 +40,9 @@ acos = elementwise(np.arccos, "inverse cosine", lambda g, x: -g / np.sqrt(1 - x 
 atan = elementwise(np.arctan, "inverse tangent", lambda g, x: g / (1 + x * x), analytic=True)
 atan2 = elementwise(
     np.arctan2,
-    "angle of the point (b, a), in its quadrant",
-    lambda g, a, b: g * b / (a * a + b * b),
-    lambda g, a, b: -g * a / (a * a + b * b),
+    "angle of the point (b, a), in its quadrant; at the origin the gradient is 0",
+    lambda g, a, b: g * (b / _distance_2(a, b)),
+    lambda g, a, b: -g * (a / _distance_2(a, b)),
     domain=POSITIVE,
 )
 
@@ -64,8 +72,8 @@ softplus = elementwise(
 logaddexp = elementwise(
     np.logaddexp,
     "log(e to the a + e to the b), without overflow",
-    lambda g, a, y: g * np.exp(a - y),
-    lambda g, b, y: g * np.exp(b - y),
+    lambda g, a, b: g * sigmoid_of(a - b),
+    lambda g, a, b: g * sigmoid_of(b - a),
 )
 erf = elementwise(kernels.erf, "error function", lambda g, x: g * (TWO_OVER_SQRT_PI * np.exp(-x * x)))
 

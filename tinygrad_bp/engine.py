@@ -1,0 +1,209 @@
+"""The backward pass: from the nodes of the roots to the leaves, each node once, after all its consumers.
+
+Two readers of the same rules: with `create_graph=False` the rules get plain arrays; with `create_graph=True` they get
+Tensors, so that the gradient has a graph of its own. Read `alias.py` next: who looks into whose memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .alarms import heard, rings, silence, warn
+from .core import KEEP, Leaf, Node, Tensor, wrap
+from .duck import TRACES, Array
+from .errors import GraphError, ShapeError
+from .kernels import total
+from .memory import CLOCK, check_saved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._tensor import Tensor as FullTensor
+
+
+def run_backward(
+    roots: Sequence[tuple[Node, Any]], targets: set[Node] | None, retain: bool, create: bool
+) -> list[tuple[Node, Any, bool]]:
+    """(node, total cotangent, borrowed) for each leaf reached, or for each of `targets` if they are given.
+
+    Kahn's topological order: a node is ready when all its consumers have contributed. `totals` holds what has
+    arrived so far where there are several. A total is *borrowed* while somebody else may hold the same memory (the
+    consumer passed its own cotangent on, or a view of it); the first addition makes it ours, later ones add in place.
+    """
+    waiting, live = _count_consumers(roots, targets)
+    totals: dict[Node, tuple[Any, bool]] = {}
+    ready: list[tuple[Node, Any, bool]] = []
+    found: list[tuple[Node, Any, bool]] = []
+    for node, g in roots:
+        _arrive(node, g, True, create, waiting, totals, ready)
+    while ready:
+        node, g, borrowed = ready.pop()
+        if node.hooks:
+            g, borrowed = run_hooks(node, g, create), True
+        if type(node) is Leaf if targets is None else node in targets:
+            found.append((node, g, borrowed))
+        if not (edges := node.edges):
+            continue
+        rules = node.op.pure if create else node.op.rules
+        if TRACES:
+            TRACES[-1].entering(node, g)
+        written = node.made != CLOCK[0]  # something was, since this node was made: is it what a rule will read?
+        for parent, index, saved in edges:
+            if live is not None and parent not in live:
+                continue
+            if written:
+                check_saved(saved, node.made, node.op.name)
+            saved = node.dress(edges, index, saved) if create else saved
+            rule = rules[index]  # a call without a star is a quarter of a microsecond shorter, and most read one value
+            try:
+                new = rule(g, saved[0]) if len(saved) == 1 else rule(g, *saved) if saved else rule(g)
+                if new.shape != parent.shape or new.dtype is not parent.dtype:
+                    new = fit(new, parent, node)
+            except TypeError as error:
+                new = _noisy(error, rule, g, saved, parent, node)
+            lent = create or new is g or new.base is not None
+            if waiting[parent] == 1 and parent not in totals:
+                arrived = type(parent) is Leaf and targets is None and not parent.hooks
+                (found if arrived else ready).append((parent, new, lent))
+            else:
+                _arrive(parent, new, lent, create, waiting, totals, ready)
+        if not retain and (node.op.saves or _hold_arrays(edges)):  # what holds nothing may be walked again
+            node.edges = None
+    return found
+
+
+def _hold_arrays(edges: tuple[Any, ...]) -> bool:
+    return any(isinstance(value, Array) for _, _, saved in edges for value in saved)
+
+
+def _noisy(error: TypeError, rule: Any, g: Any, saved: Any, parent: Node, node: Node) -> Any:
+    """A contribution again, if all that happened is a warning, which now names the operation."""
+    if not rings(error):
+        raise error
+    return heard(f"the backward of {node.op.name}", lambda: fit(rule(g, *saved), parent, node))
+
+
+def _noisy_sum(error: TypeError, so_far: Any, new: Any, in_place: bool) -> Any:
+    """A sum of contributions, in the same way; one in place is done: NumPy warns when all is written."""
+    if not rings(error):
+        raise error
+    if not in_place:
+        return heard("the sum of gradients", np.add, so_far, new)
+    warn("overflow or invalid value encountered in the sum of gradients", RuntimeWarning)
+    return so_far
+
+
+def _arrive(
+    node: Node, new: Any, borrowed: bool, create: bool, waiting: dict[Node, int], totals: Any, ready: list[Any]
+) -> None:
+    """Add a contribution to a node's total; with the last one the node is ready."""
+    if node in totals:
+        so_far, lent = totals[node]
+        lent = lent or type(so_far) is not np.ndarray
+        try:
+            new, borrowed = so_far + new if lent else np.add(so_far, new, out=so_far), create and lent
+        except TypeError as error:
+            new, borrowed = _noisy_sum(error, so_far, new, not lent), False
+    waiting[node] -= 1
+    if waiting[node]:
+        totals[node] = new, borrowed
+    else:
+        totals.pop(node, None)
+        ready.append((node, new, borrowed))
+
+
+def _count_consumers(
+    roots: Sequence[tuple[Node, Any]], targets: set[Node] | None
+) -> tuple[dict[Node, int], set[Node] | None]:
+    """How many contributions each node waits for, and, where `targets` are given, the nodes that lead to one."""
+    waiting: dict[Node, int] = {}
+    for node, _ in roots:
+        waiting[node] = waiting.get(node, 0) + 1
+    order = list(waiting)
+    for node in order:  # grows as it is walked
+        if node.edges is None:
+            raise GraphError(
+                f"backward through {node.op.name} a second time: its saved values were freed by the first pass. "
+                "Pass `retain_graph=True` to the first backward, or run the forward again"
+            )
+        for edge in node.edges:
+            parent = edge[0]
+            if parent in waiting:
+                waiting[parent] += 1
+            else:
+                waiting[parent] = 1
+                if type(parent) is not Leaf:  # a leaf has nothing to count
+                    order.append(parent)
+    return (waiting, None) if targets is None else _restrict(waiting, roots, targets)
+
+
+def _restrict(
+    reached: dict[Node, int], roots: Sequence[tuple[Node, Any]], targets: set[Node]
+) -> tuple[dict[Node, int], set[Node]]:
+    """Only the edges on a path to a target count."""
+    consumers: dict[Node, list[Node]] = {}
+    for node in reached:
+        for parent, _, _ in node.edges or ():
+            consumers.setdefault(parent, []).append(node)
+    live = {node for node in targets if node in reached}
+    stack = list(live)
+    while stack:
+        for consumer in consumers.get(stack.pop(), ()):
+            if consumer not in live:
+                live.add(consumer)
+                stack.append(consumer)
+    waiting = dict.fromkeys(reached, 0)
+    for node, _ in roots:
+        waiting[node] += 1
+    for node in live:
+        for parent, _, _ in node.edges or ():
+            waiting[parent] += 1
+    return waiting, live
+
+
+def fit(g: Any, parent: Node, node: Node) -> Any:
+    """A contribution brought to its parent's shape and dtype: the one place where broadcasting is undone."""
+    if parent.shape is None:  # a joint node collects its outputs' cotangents as they come
+        return g
+    if g.shape != parent.shape:
+        lead = len(g.shape) - len(parent.shape)
+        if 0 < lead < len(g.shape) and g.shape[lead:] == parent.shape:  # a bias, on every row: the usual case
+            g = total(g, tuple(range(lead)))
+        elif lead < 0 or any(n not in (1, m) for n, m in zip(parent.shape, g.shape[lead:], strict=True)):
+            raise ShapeError(
+                f"{node.op.name}: its backward gave a gradient of shape {tuple(g.shape)} for an input of shape "
+                f"{tuple(parent.shape)}; a backward must return the input's shape"
+            )
+        else:
+            axes = tuple(range(lead)) + tuple(i for i, n in enumerate(parent.shape, lead) if n == 1 and g.shape[i] != 1)
+            g = total(g, axes, True).reshape(parent.shape)
+    return g if g.dtype == parent.dtype else g.astype(parent.dtype)
+
+
+def handed_out(g: Any) -> FullTensor:
+    """A cotangent as user code may have it: with memory of its own, since others may hold the same total.
+
+    `h + b` hands one array to both; a hook on h that doubles its gradient in place must not double b's.
+    """
+    return wrap(g.array.copy(), g.node) if isinstance(g, Tensor) else wrap(g.copy("K"))
+
+
+def run_hooks(node: Node, g: Any, create: bool) -> Any:
+    """The cotangent after the hooks, each of which may replace it."""
+    tensor: Any = handed_out(g)
+    hooks = node.hooks or {}
+    for key in (*[key for key in hooks if key != KEEP], KEEP):
+        hook = hooks.get(key)
+        with_hook = None if hook is None else hook(tensor)
+        if with_hook is not None:
+            if tuple(with_hook.shape) != tuple(node.shape):
+                raise ShapeError(
+                    f"a hook on {node.op.name} returned shape {tuple(with_hook.shape)}; it must keep {node.shape}"
+                )
+            tensor = with_hook
+    return tensor if create else tensor.array
+
+
+silence(globals())
