@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .program import Call, Value
+from .program import Call, Value, in_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,8 @@ def copied(call: Call, w: Scribe) -> str:
         return f"{w.bound(np.array, 'array')}({w.operand(source)}, {w.literal(call.out.dtype)})"
     if call.prim.name == "astype":
         return f"{w.operand(source)}.astype({w.literal(call.out.dtype)})"
-    return f"{w.operand(source)}.copy()" if source.shape else f"{w.operand(source)}[()]"
+    order = "" if in_rows(source) else '"K"'
+    return f"{w.operand(source)}.copy({order})" if source.shape else f"{w.operand(source)}[()]"
 
 
 # ------------------------------------------------------------------------------------------ the arguments
