@@ -51,9 +51,9 @@ def whole(call: Call, how: Any) -> bool:
 
 
 def forwards(key: Any) -> bool:
-    """Whether an index keeps the order of the entries."""
+    """Whether an index keeps the order of the entries, and makes no axis, which it would lay out otherwise."""
     parts = key if isinstance(key, tuple) else (key,)
-    return not any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts)
+    return not any(part is None or (isinstance(part, slice) and (part.step or 1) < 0) for part in parts)
 
 
 def axes(call: Call) -> tuple[int, ...]:
