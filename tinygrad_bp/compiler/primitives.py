@@ -129,7 +129,7 @@ def copied(call: Call, w: Scribe) -> str:
         return f"{w.bound(np.array, 'array')}({w.operand(source)}, {w.literal(call.out.dtype)})"
     if call.prim.name == "astype":
         return f"{w.operand(source)}.astype({w.literal(call.out.dtype)})"
-    order = "" if in_rows(source) else '"K"'
+    order = "" if in_rows(call.out) else '"K"'
     return f"{w.operand(source)}.copy({order})" if source.shape else f"{w.operand(source)}[()]"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .primitives import elementwise, independent, is_array
-from .program import MEMORY, RESULT, Call, Primitive, Program, Value
+from .program import MEMORY, RESULT, Call, Primitive, Program, Value, in_rows, swapped
 from .strides import Strides, alike, laid, seen
 
 SMALL = 1 << 12  # entries; beyond, the memory that a copy takes costs more than the calls
@@ -46,7 +46,13 @@ class Settled:
     def _spread(self, call: Call, repeated: list[Value]) -> list[Call]:
         """A small elementwise call, its broadcast inputs copied out first: NumPy adds a row to each row of a matrix in
         twice the time that it takes to copy the row that often and to add two matrices, and allocates for it."""
-        new = {v: Value(RESULT, call.out.shape, v.dtype, f"{v.name}_rows" if v.name else "") for v in repeated}
+        new = {
+            v: Value(RESULT, call.out.shape, v.dtype, f"{v.name}_rows" if v.name else "",
+                     strides=compact(call.out, v.dtype))
+            for v in repeated
+        }  # fmt: skip
+        if not alike(call.out.shape, natural(swapped(call.args, new), call.out), call.out.strides):
+            return [call]
         copies = [Call(COPY, (v,), {}, [out], call.scope, call.phase) for v, out in new.items()]
         call = call.replaced(new)
         self.made[call.out] = call
@@ -137,16 +143,20 @@ class Settled:
 
 def lies(call: Call) -> bool:
     """Whether NumPy gives a new result of a call the layout that it has eagerly, although inputs may lie otherwise."""
-    if not elementwise(call):
-        return True
-    inputs = [seen(v) for v in call.args if is_array(v)]
+    if call.prim.name in ("copy", "astype"):
+        return compact(call.args[0]) == call.out.strides or (call.prim.name == "copy" and in_rows(call.out))
+    return not elementwise(call) or alike(call.out.shape, natural(call.args, call.out), call.out.strides)
+
+
+def natural(args: Any, out: Value) -> Strides:
+    """The strides that NumPy gives the result of an elementwise function of these arguments."""
+    inputs = [seen(v) for v in args if is_array(v)]
     flags: Any = ["zerosize_ok", "refs_ok"]
     ways: Any = [["readonly"]] * len(inputs) + [["writeonly", "allocate"]]
     with np.nditer([*inputs, None], flags, ways, order="K", casting="unsafe") as iterator:
-        found = np.empty_like(iterator.operands[-1], dtype=call.out.dtype).strides
-    return alike(call.out.shape, found, call.out.strides)
+        return np.empty_like(iterator.operands[-1], dtype=out.dtype).strides
 
 
-def compact(value: Value) -> Strides:
-    """The strides of a copy: the axes in the same order, no gaps."""
-    return np.empty_like(seen(value)).strides
+def compact(value: Value, dtype: Any = None) -> Strides:
+    """The strides of a copy, perhaps in another dtype: the axes in the same order, no gaps."""
+    return np.empty_like(seen(value), dtype).strides
