@@ -195,8 +195,8 @@ def _pair(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
 
 def _twice(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
     """The product of something with its own transpose, or with the transpose of something equal."""
-    twin = draw(st.sampled_from((x, _same(draw, b, x, known), b.call(call.prim, *call.args) if (call := x.maker) else x)))
-    return b.dot(x, b.transpose(twin))
+    again = x if x.maker is None else b.call(x.maker.prim, *x.maker.args, **x.maker.kwargs)
+    return b.dot(x, b.transpose(draw(st.sampled_from((x, _same(draw, b, x, known), again)))))
 
 
 def _times(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
@@ -207,7 +207,9 @@ def _total(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
     return b.reduce(np.add, x, draw(st.sampled_from((None, 0, -1))))
 
 
-LAYING = (_turned, _turned, _compact, _repeated, _cut, _same, _same, _curve, _pair, _pair, _twice, _times, _total, _total)
+LAYING = (
+    _turned, _turned, _compact, _repeated, _cut, _same, _same, _curve, _pair, _pair, _twice, _times, _total, _total,
+)  # fmt: skip
 
 
 STEPS = (

@@ -139,6 +139,17 @@ def _flat(x: Any, axis: Any) -> Any:
     return (x.reshape(-1), -1) if axis is None else (x, axis)
 
 
+def _order(x: Any, axis: Any, descending: Any) -> Any:
+    """The indices that sort; NaN comes last for NumPy, also where the largest comes first, which PyTorch begins with."""
+    if descending and x.dtype.is_floating_point:
+        return F["argsort"](-x, axis)
+    return F["argsort"](x, axis, bool(descending))
+
+
+def _sorted(x: Any, axis: Any, descending: Any) -> Any:
+    return F["take_along_dim"](x, _order(x, axis, True), axis) if descending else F["sort"](x, axis).values
+
+
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     if x.ndim == 2 and axis is None and ord not in (None, "fro"):
         raise DtypeError(f"np.linalg.norm of a matrix with ord={ord!r} has no derivative here; only the Frobenius norm")
@@ -154,8 +165,8 @@ ADAPTED = {
     np.linalg.norm: _norm,
     np.take_along_axis: lambda a, indices, axis=-1: F["take_along_dim"](a, indices, axis),
     np.expand_dims: lambda a, axis: F["unsqueeze"](a, axis),
-    np.sort: lambda a, axis=-1: F["sort"](*_flat(a, axis)).values,
-    np.argsort: lambda a, axis=-1: F["argsort"](*_flat(a, axis)),
+    np.sort: lambda a, axis=-1, descending=False: _sorted(*_flat(a, axis), descending),
+    np.argsort: lambda a, axis=-1, descending=False: _order(*_flat(a, axis), descending),
     np.reshape: lambda a, shape: F["reshape"](a, shape),
     np.ravel: lambda a: F["ravel"](a),
     np.nonzero: lambda a: F["nonzero"](a, as_tuple=True),

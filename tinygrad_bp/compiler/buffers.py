@@ -53,7 +53,8 @@ class Layout:
                 whole = self.whole(part)
                 made = self.settled.made.get(whole)
                 busy = whole in found or whole in self.target or whole in self.own or whole in self.fresh
-                if made is not None and not busy and in_rows(whole) and accepts(made, np.empty(whole.shape, whole.dtype)):
+                fits = made is not None and accepts(made, np.empty(whole.shape, whole.dtype)) and in_rows(whole)
+                if fits and not busy:
                     found[whole] = (call, offset)
                 offset += part.size
         return found

@@ -229,8 +229,8 @@ def swapped(tree: Any, new: Any) -> Any:
 def run(program: Program, arguments: Any, settings: Any, memory: dict[Value, np.ndarray]) -> tuple[Any, ...]:
     """The plain meaning of a program: call by call, nothing reused; (outputs, writes, gradients, numbers).
 
-    Each result lies in memory as its Value says. Passes are tested against it: a pass is right if the program before and
-    after it gives the same here.
+    Each result lies in memory as its Value says. Passes are tested against it: a pass is right if the program before
+    and after it gives the same here.
     """
     known: dict[Value, Any] = {**memory}
     known.update(zip(program.arguments, arguments, strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 
 from .primitives import elementwise, independent, is_array
 from .program import MEMORY, RESULT, Call, Primitive, Program, Value, in_rows, swapped
-from .strides import Strides, alike, laid, seen
+from .strides import Strides, alike, compact, laid, seen
 
 SMALL = 1 << 12  # entries; beyond, the memory that a copy takes costs more than the calls
 COPY = Primitive("call", "copy", np.array)
@@ -155,8 +155,3 @@ def natural(args: Any, out: Value) -> Strides:
     ways: Any = [["readonly"]] * len(inputs) + [["writeonly", "allocate"]]
     with np.nditer([*inputs, None], flags, ways, order="K", casting="unsafe") as iterator:
         return np.empty_like(iterator.operands[-1], dtype=out.dtype).strides
-
-
-def compact(value: Value, dtype: Any = None) -> Strides:
-    """The strides of a copy, perhaps in another dtype: the axes in the same order, no gaps."""
-    return np.empty_like(seen(value), dtype).strides

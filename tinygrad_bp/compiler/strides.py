@@ -1,8 +1,8 @@
 """How the entries of an array lie in memory, which shows in the last bits of what is computed from them.
 
-A sum adds in the order of the addresses, and BLAS multiplies a transposed matrix by other code than one that lies row by
-row. So a program knows of each value how the eager step has it (`Value.strides`), and that is kept wherever it shows.
-Read `program.py` next.
+A sum adds in the order of the addresses, and BLAS multiplies a transposed matrix by other code than one that lies row
+by row. So a program knows of each value how the eager step has it (`Value.strides`), and that is kept wherever it
+shows. Read `program.py` next.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def laid(shape: tuple[int, ...], dtype: Any, strides: Strides) -> np.ndarray:
     if strides == rows(shape, dtype):
         return np.empty(shape, dtype)
     before, size = extent(shape, dtype, strides)
-    return np.ndarray(shape, dtype, np.empty(size, np.uint8).data, before, strides)  # type: ignore[arg-type]
+    return np.ndarray(shape, dtype, np.empty(size, np.uint8).data, before, strides)
 
 
 def lying(array: np.ndarray, strides: Strides) -> np.ndarray:
@@ -62,3 +62,8 @@ def alike(shape: tuple[int, ...], one: Strides, other: Strides) -> bool:
 def seen(value: Any) -> np.ndarray:
     """An array to look at, not to read, that lies as a Value does: no memory is behind it."""
     return np.lib.stride_tricks.as_strided(np.empty((), value.dtype), value.shape, value.strides)
+
+
+def compact(value: Any, dtype: Any = None) -> Strides:
+    """The strides of a Value's copy, perhaps in another dtype: the axes in the same order, no gaps."""
+    return np.empty_like(seen(value), dtype).strides

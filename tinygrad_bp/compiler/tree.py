@@ -61,7 +61,7 @@ class Fixed:
 
 
 class Kind:
-    """A leaf that is an array: its class, shape, dtype, strides, whether a gradient is wanted, and whether there is one.
+    """A leaf that is an array: its class, shape, dtype, strides, whether a gradient is wanted and whether one is there.
 
     `first` is the number of the first array that is this very object.
     """

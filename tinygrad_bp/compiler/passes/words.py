@@ -81,7 +81,7 @@ def number(operand: Any) -> Any:
 # ----------------------------------------------------------------------------------------------------- layouts
 
 # A sum adds in the order in which entries lie in memory, and BLAS has other code for other layouts, so the same numbers
-# laid out otherwise may give another last bit. A pass that is exact may change the layout of a Value only where none sees.
+# laid out otherwise may give another last bit. An exact pass may change the layout of a Value only where nobody sees it.
 
 
 def shown(calls: Sequence[Call], results: Iterable[Value]) -> set[Value]:
@@ -111,8 +111,8 @@ def replaceable(value: Value, other: Value, visible: set[Value]) -> bool:
 class Products:
     """The products a · b of a program in which a might become the transpose of b, because they become one.
 
-    BLAS multiplies a matrix with its own transpose by code of its own, so that two equal matrices that are made twice may
-    not be made once if there is a product of them.
+    BLAS multiplies a matrix with its own transpose by code of its own, so that two equal matrices that are made twice
+    may not be made once if there is a product of them.
     """
 
     def __init__(self, program: Program) -> None:
