@@ -140,7 +140,7 @@ def _flat(x: Any, axis: Any) -> Any:
 
 
 def _order(x: Any, axis: Any, descending: Any) -> Any:
-    """The indices that sort; NaN comes last for NumPy, also where the largest comes first, which PyTorch begins with."""
+    """The indices that sort; NaN is last for NumPy even where the largest comes first, whereas PyTorch begins with it."""
     if descending and x.dtype.is_floating_point:
         return F["argsort"](-x, axis)
     return F["argsort"](x, axis, bool(descending))
@@ -165,8 +165,8 @@ ADAPTED = {
     np.linalg.norm: _norm,
     np.take_along_axis: lambda a, indices, axis=-1: F["take_along_dim"](a, indices, axis),
     np.expand_dims: lambda a, axis: F["unsqueeze"](a, axis),
-    np.sort: lambda a, axis=-1, descending=False: _sorted(*_flat(a, axis), descending),
-    np.argsort: lambda a, axis=-1, descending=False: _order(*_flat(a, axis), descending),
+    np.sort: lambda a, axis=-1, descending=False: _sorted(*_flat(a, axis), descending=descending),
+    np.argsort: lambda a, axis=-1, descending=False: _order(*_flat(a, axis), descending=descending),
     np.reshape: lambda a, shape: F["reshape"](a, shape),
     np.ravel: lambda a: F["ravel"](a),
     np.nonzero: lambda a: F["nonzero"](a, as_tuple=True),

@@ -81,7 +81,7 @@ def number(operand: Any) -> Any:
 # ----------------------------------------------------------------------------------------------------- layouts
 
 # A sum adds in the order in which entries lie in memory, and BLAS has other code for other layouts, so the same numbers
-# laid out otherwise may give another last bit. An exact pass may change the layout of a Value only where nobody sees it.
+# laid out otherwise may give another last bit. An exact pass may change the layout of a Value only where none sees it.
 
 
 def shown(calls: Sequence[Call], results: Iterable[Value]) -> set[Value]:
