@@ -139,15 +139,17 @@ def _flat(x: Any, axis: Any) -> Any:
     return (x.reshape(-1), -1) if axis is None else (x, axis)
 
 
-def _order(x: Any, axis: Any, descending: Any) -> Any:
-    """The indices that sort; NaN is last for NumPy even where the largest comes first, whereas PyTorch begins with it."""
-    if descending and x.dtype.is_floating_point:
+def _order(a: Any, axis: Any = -1, descending: Any = False) -> Any:
+    """The indices that sort. NumPy puts NaN last even where the largest comes first, whereas PyTorch begins with it."""
+    x, axis = _flat(a, axis)
+    if descending and x.dtype.kind == "f":
         return F["argsort"](-x, axis)
     return F["argsort"](x, axis, bool(descending))
 
 
-def _sorted(x: Any, axis: Any, descending: Any) -> Any:
-    return F["take_along_dim"](x, _order(x, axis, True), axis) if descending else F["sort"](x, axis).values
+def _sorted(a: Any, axis: Any = -1, descending: Any = False) -> Any:
+    x, along = _flat(a, axis)
+    return F["take_along_dim"](x, _order(a, axis, True), along) if descending else F["sort"](x, along).values
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -165,8 +167,7 @@ ADAPTED = {
     np.linalg.norm: _norm,
     np.take_along_axis: lambda a, indices, axis=-1: F["take_along_dim"](a, indices, axis),
     np.expand_dims: lambda a, axis: F["unsqueeze"](a, axis),
-    np.sort: lambda a, axis=-1, descending=False: _sorted(*_flat(a, axis), descending=descending),
-    np.argsort: lambda a, axis=-1, descending=False: _order(*_flat(a, axis), descending=descending),
+    np.sort: _sorted, np.argsort: _order,
     np.reshape: lambda a, shape: F["reshape"](a, shape),
     np.ravel: lambda a: F["ravel"](a),
     np.nonzero: lambda a: F["nonzero"](a, as_tuple=True),
