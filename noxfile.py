@@ -14,6 +14,8 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "typecheck", "tests", "examples"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+TORCH = "torch==2.13.0"  # as in .ci/run, and the kernels too
+KERNELS = ["Nehalem", "Haswell"]
 
 
 @nox.session(python=PYTHONS)
@@ -41,8 +43,17 @@ def newest_numpy(session: nox.Session) -> None:
 @nox.session(python=[PYTHONS[0]])
 def against_torch(session: nox.Session) -> None:
     """The test suite with PyTorch installed, so that the tests that compare with it run too."""
-    session.install("-e", ".[test,bench]")
+    session.install(TORCH, "-e", ".[test]")
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=[PYTHONS[0]])
+@nox.parametrize("kernel", KERNELS)
+def other_processors(session: nox.Session, kernel: str) -> None:
+    """The compiler's tests with OpenBLAS's code for other processors: the last bits of a product depend on it."""
+    session.install("-e", ".[test]")
+    tests = session.posargs or sorted(map(str, Path("tests").glob("test_compile*.py")))
+    session.run("python", "-m", "pytest", *tests, env={"OPENBLAS_CORETYPE": kernel})
 
 
 @nox.session

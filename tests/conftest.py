@@ -7,7 +7,9 @@ further and at random: `HYPOTHESIS_PROFILE=deep python -m pytest`. Read any `tes
 from __future__ import annotations
 
 import os
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # pytest-xdist already keeps every core busy: BLAS threads beside that only fight for them. NumPy reads this
@@ -24,3 +26,9 @@ settings.register_profile(
 )
 settings.register_profile("deep", parent=settings.get_profile("ci"), derandomize=False, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, or the test is skipped, before Hypothesis tries an `@example`: it would print a skip as a failure."""
+    return pytest.importorskip("torch")

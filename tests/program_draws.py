@@ -122,6 +122,96 @@ def _scaled(draw: Any, b: Build, known: list[Value]) -> Value:
     return x
 
 
+# -------------------------------------------------------------------------------------- random layouts
+
+
+@st.composite
+def layouts(draw: Any) -> Program:
+    """A program in which it matters how arrays lie: sums and products of what is turned, copied, repeated and scaled.
+
+    Some is made twice, some gradients lie column by column, and all parameters are updated by one rule.
+    """
+    b = Build()
+    n, m = draw(st.sampled_from(((4, 9), (9, 4), (5, 5), (3, 17), (1, 4))))
+    dtype = draw(st.sampled_from((np.float64, np.float32)))
+    shapes, orders = st.sampled_from(((n, m), (m, n), (n, n), (m,), (2, n, m))), st.sampled_from("CCF")
+    memories = [b.memory(draw(shapes), dtype, f"m{i}", order=draw(orders)) for i in range(3)]
+    known = [*memories, b.argument((n, m), dtype, order=draw(orders)), b.constant(np.full((n, m), 0.3), dtype)]
+    for i in range(draw(st.integers(4, 14))):
+        b.phase = "backward" if i > 7 else "forward"
+        x = draw(st.sampled_from([v for v in known[-3:] if draw(st.booleans())] or known))
+        try:
+            known.append(draw(st.sampled_from(LAYING))(draw, b, x, known))
+        except (ValueError, IndexError):
+            continue  # shapes that do not fit
+    b.phase, lr = "update", b.setting()
+    for p in memories:
+        fitting = [v for v in known if (v.shape, v.dtype) == (p.shape, p.dtype) and v is not p]
+        g = draw(st.sampled_from(fitting or [p]))
+        g = b.ufunc(np.multiply, b.transpose(b.copy(b.transpose(g))), 2.0) if draw(st.booleans()) else g
+        new = plain_rule(b, p, g, lr)
+        b.gradient(p, g)
+        known += [b.reduce(np.add, v, None) for v in (g, new) if draw(st.booleans())]
+        if new.strides == p.strides:
+            b.write(p, new)
+    b.output(*draw(st.lists(st.sampled_from(known[-6:]), min_size=1, max_size=3)))
+    return b.program
+
+
+def _turned(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    return b.transpose(x)
+
+
+def _compact(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    return b.copy(x) if draw(st.booleans()) else b.function(np.ascontiguousarray, x)
+
+
+def _repeated(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    return b.broadcast_to(x, (2, *x.shape[-2:]))
+
+
+def _cut(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    step = slice(None, None, draw(st.sampled_from((2, -1))))
+    return b.getitem(x, (..., step)) if draw(st.booleans()) else b.getitem(x, (slice(1, None), None))
+
+
+def _same(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    """Something with the same entries, that may lie otherwise."""
+    kind = draw(st.integers(0, 3))
+    if kind == 0:
+        return b.ufunc(np.negative, b.ufunc(np.negative, x))
+    if kind == 1:
+        return b.ufunc(np.add, b.constant(np.full(x.shape, -0.0), x.dtype), x)
+    return b.ufunc(np.multiply, x, 1.0) if kind == 2 else b.astype(x, x.dtype)
+
+
+def _curve(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    return b.ufunc(draw(st.sampled_from((np.tanh, np.exp, np.negative))), x)
+
+
+def _pair(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    return b.ufunc(draw(st.sampled_from((np.add, np.multiply))), x, draw(st.sampled_from(known)))
+
+
+def _twice(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    """The product of something with its own transpose, or with the transpose of something equal."""
+    again = x if x.maker is None else b.call(x.maker.prim, *x.maker.args, **x.maker.kwargs)
+    return b.dot(x, b.transpose(draw(st.sampled_from((x, _same(draw, b, x, known), again)))))
+
+
+def _times(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    return b.dot(x, draw(st.sampled_from(known)))
+
+
+def _total(draw: Any, b: Build, x: Value, known: list[Value]) -> Value:
+    return b.reduce(np.add, x, draw(st.sampled_from((None, 0, -1))))
+
+
+LAYING = (
+    _turned, _turned, _compact, _repeated, _cut, _same, _same, _curve, _pair, _pair, _twice, _times, _total, _total,
+)  # fmt: skip
+
+
 STEPS = (
     _unary, _binary, _binary, _binary, _reduce, _view, _view, _copy, _product, _effect, _assign, _again, _again,
     _sigmoid, _scaled,

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from program_draws import programs, updates
+from program_draws import layouts, programs, updates
 from program_kit import (
     DIGITS,
     EXACT,
     INEXACT,
     apply,
+    assert_runs,
     assert_same,
     data_for,
     names,
@@ -74,6 +75,19 @@ def test_random_updates_keep_every_bit_when_they_are_laid_flat(program: Program,
     data = data_for(program, seed, awkward=True)
     assert_same(program, apply("flat", program), data)
     assert_same(program, optimise(program, without=INEXACT), data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(layouts(), st.integers(0, 100))
+def test_what_depends_on_how_arrays_lie_keeps_every_bit(program: Program, seed: int) -> None:
+    """Sums and products show the layout of what they read: no exact pass, and no buffer, may change it."""
+    data = data_for(program, seed)
+    for name in EXACT:
+        assert_same(program, apply(name, program), data)
+    after = optimise(program, without=INEXACT)
+    assert_same(program, after, data)
+    for one in (program, after):
+        assert_runs(one)
 
 
 @settings(max_examples=75, deadline=None)

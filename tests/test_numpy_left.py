@@ -6,6 +6,7 @@ And every way out of the graph is loud: a tensor that requires a gradient never 
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 import pickle
 from collections.abc import Callable
@@ -151,6 +152,26 @@ def test_functions_of_numpy(name: str) -> None:
     x = leaf()
     f(x).backward(w)
     np.testing.assert_allclose(x.grad.array, reference, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif("descending" not in inspect.signature(np.sort).parameters, reason="NumPy sorts so from 2.5 on")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("axis", [-1, 0, None])
+def test_sorting_downwards(axis: Any, dtype: Any) -> None:
+    """NumPy puts NaN last in both directions; PyTorch, and so `t.sort`, takes it for the largest."""
+    array = np.random.default_rng(0).integers(0, 9, (5, 6)).astype(dtype)
+    if array.dtype.kind == "f":
+        array[0, 1] = array[3, 3] = np.nan
+    t = tg.tensor(array)
+    for descending in (True, False, None):
+        expected = np.sort(array, axis, descending=descending)
+        np.testing.assert_array_equal(np.sort(t, axis, descending=descending), expected)
+        order = np.argsort(array, axis, descending=descending, stable=True)
+        np.testing.assert_array_equal(np.argsort(t, axis, descending=descending), order)
+    if array.dtype.kind == "f":
+        x = tg.tensor(np.array([3.0, 1.0, 2.0], dtype), requires_grad=True)
+        (np.sort(x, descending=True) * tg.tensor(np.array([1.0, 2.0, 3.0], dtype))).sum().backward()
+        np.testing.assert_array_equal(x.grad, np.array([1, 3, 2], dtype))
 
 
 def test_answers_without_a_gradient() -> None:

@@ -169,8 +169,7 @@ def check_against(torch: Any, ours: Array, theirs: Any) -> None:
 @example(seed=1, steps=[(0, 624, F32, 0.5, 1.0), (3, 1, F64, 0.5, 2.0), (10, 100, F32, 0.5, 1.0)])
 @example(seed=2, steps=[(which, n, F64, 0.7, 1.3) for which in range(13) for n in (0, 1, 16)])
 @example(seed=3, steps=[(1, 17, F16, 0.5, 1.0), (3, 35, F16, 0.5, 1.0), (0, 2, F16, 0.5, 1.0)])
-def test_any_sequence_of_draws_keeps_step_with_torch(seed: int, steps: list[tuple[Any, ...]]) -> None:
-    torch = pytest.importorskip("torch")
+def test_any_sequence_of_draws_keeps_step_with_torch(torch: Any, seed: int, steps: list[tuple[Any, ...]]) -> None:
     g, tg = fresh(seed), torch.Generator().manual_seed(seed)
     assert g.initial_seed() == tg.initial_seed()
     for step in steps:

@@ -220,6 +220,19 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
     return F["clamp"](a, a_min if min is None else min, a_max if max is None else max)
 
 
+def _order(a: Any, axis: Any = -1, descending: Any = False) -> Any:
+    """The indices that sort. NumPy puts NaN last even where the largest comes first, whereas PyTorch begins with it."""
+    x, axis = _flat(a, axis)
+    if descending and x.dtype.kind == "f":
+        return F["argsort"](-x, axis)
+    return F["argsort"](x, axis, bool(descending))
+
+
+def _sorted(a: Any, axis: Any = -1, descending: Any = False) -> Any:
+    x, along = _flat(a, axis)
+    return F["take_along_dim"](x, _order(a, axis, True), along) if descending else F["sort"](x, along).values
+
+
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     if ord is None:
         return F["norm"](x, 2, axis, keepdims)
@@ -263,8 +276,7 @@ ADAPTED = {
     np.take_along_axis: _take_along_axis, np.expand_dims: _expand_dims,
     np.flip: lambda m, axis=None: F["flip"](m, tuple(range(m.ndim)) if axis is None else axis),
     np.repeat: lambda a, repeats, axis=None: F["repeat_interleave"](a, repeats, axis),
-    np.sort: lambda a, axis=-1, descending=False: F["sort"](*_flat(a, axis), descending).values,
-    np.argsort: lambda a, axis=-1, descending=False: F["argsort"](*_flat(a, axis), descending),
+    np.sort: _sorted, np.argsort: _order,
     np.searchsorted: lambda a, v, side="left": F["searchsorted"](a, v, side=side),
     np.transpose: lambda a, axes=None: F["permute"](a, tuple(range(a.ndim))[::-1] if axes is None else axes),
     np.where: lambda condition, x=None, y=None: F["where"](condition, x, y),

@@ -14,8 +14,9 @@ import numpy as np
 from .arrays import Block, Variable, is_value, open_ended, same, same_start, separate, slice_of
 from .loops import Loop, loop_at, shares_rows
 from .primitives import accepts, elementwise, independent, is_array
-from .program import CONSTANT, MEMORY, RESULT, Call, Value
+from .program import CONSTANT, MEMORY, RESULT, Call, Value, in_rows
 from .settle import COPY, Settled
+from .strides import extent, laid
 
 FOREVER = 1 << 60
 
@@ -52,7 +53,8 @@ class Layout:
                 whole = self.whole(part)
                 made = self.settled.made.get(whole)
                 busy = whole in found or whole in self.target or whole in self.own or whole in self.fresh
-                if made is not None and not busy and accepts(made, np.empty(whole.shape, whole.dtype)):
+                fits = made is not None and accepts(made, np.empty(whole.shape, whole.dtype)) and in_rows(whole)
+                if fits and not busy:
                     found[whole] = (call, offset)
                 offset += part.size
         return found
@@ -97,7 +99,8 @@ class Layout:
         for memory, value in self.settled.writes.items():
             if self.place[value].block is not self.at(memory).block:
                 made = self.settled.made[value]
-                copy = Call(COPY, (value,), {}, [Value(RESULT, memory.shape, memory.dtype)], made.scope, "update")
+                out = Value(RESULT, memory.shape, memory.dtype, strides=memory.strides)
+                copy = Call(COPY, (value,), {}, [out], made.scope, "update")
                 self.place[copy.out] = self.at(memory)
                 self.steps.append((copy, self.at(memory)))
 
@@ -109,8 +112,8 @@ class Layout:
 
     def _fits(self, value: Value, shape: tuple[int, ...]) -> bool:
         """Whether a value can be read or written a block of rows at a time."""
-        if self.settled.made.get(value) is not None and value not in self.place:
-            return value not in self.fresh  # still to be made: in C order, unless by its caller
+        if self.settled.made.get(value) is not None and value not in self.place:  # still to be made
+            return value not in self.fresh and (value.shape != shape or in_rows(value))
         like = self.at(value).like
         return shares_rows(value.shape, shape) or (value.shape == shape and (like is None or like.flags.c_contiguous))
 
@@ -216,7 +219,8 @@ class Layout:
             return None
         home = self.at(memory)
         assert home.like is not None
-        return home if accepts(call, home.like) and self.may_overwrite(i, call, home) else None
+        fits = accepts(call, home.like) and home.like.strides == out.strides
+        return home if fits and self.may_overwrite(i, call, home) else None
 
     def _in_place(self, i: int, call: Call, out: Value) -> Variable | None:
         """An input that ends here and that the result may be written over."""
@@ -228,8 +232,7 @@ class Layout:
         homes = [h for h in homes if self.may_overwrite(i, call, h) and separate(h.like)]  # type: ignore[arg-type]
         if not homes:
             return None
-        order = self.laid_out(call).strides if elementwise(call) or out in self.own else None
-        homes = [h for h in homes if order is None or h.like is None or h.like.strides == order]
+        homes = [h for h in homes if h.like is not None and h.like.strides == out.strides]
         return max(homes, key=self._newness) if len(homes) > 1 else next(iter(homes), None)
 
     def _newness(self, home: Variable) -> tuple[bool, int]:
@@ -322,23 +325,15 @@ class Layout:
     # --------------------------------------------------------------------------------------- the buffers
 
     def laid_out(self, call: Call) -> np.ndarray:
-        """An array with the strides that NumPy would give the result of a call."""
+        """An array with the strides that the result of a call has eagerly; in a loop perhaps only a block."""
         out = call.out
-        arrays = [self.place[v].like for v in call.args if is_array(v) and v.shape] if elementwise(call) else []
-        known = [a for a in arrays if a is not None]
         if self._passing(out) and self.loop is not None:
             return np.empty((self.loop.rows, *out.shape[1:]), out.dtype)
-        if out in self.own or len(known) < len(arrays) or all(a.flags.c_contiguous for a in known):
-            return np.empty(out.shape, out.dtype)
-        flags: Any = ["zerosize_ok", "refs_ok"]
-        ways: Any = [["readonly"]] * len(known) + [["writeonly", "allocate"]]
-        with np.nditer([*known, None], flags, ways, order="K", casting="unsafe") as iterator:
-            made = iterator.operands[-1]
-        return np.empty_like(made, dtype=out.dtype) if made.shape == out.shape else np.empty(out.shape, out.dtype)
+        return laid(out.shape, out.dtype, out.strides)
 
     def _buffer(self, i: int, out: Value, like: np.ndarray) -> Variable:
         """A buffer from the pool: of those that are free the smallest that is large enough, or the largest, grown."""
-        nbytes, small = like.nbytes, self._passing(out)
+        nbytes, small = max(like.nbytes, extent(like.shape, like.dtype, like.strides)[1]), self._passing(out)
         block = None
         pool = self.loop.small if small and self.loop and self.loop.small else self.free
         if out not in self.own and pool:

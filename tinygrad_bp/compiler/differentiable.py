@@ -42,7 +42,7 @@ def cut(run: Run) -> tuple[Program, Program, list[Value]]:
             made.add(value)
             moved.append(maker)
             return
-        handed[value] = Value(ARGUMENT, value.shape, value.dtype, value.name, value.scope)
+        handed[value] = Value(ARGUMENT, value.shape, value.dtype, value.name, value.scope, value.strides)
 
     for call in whole.calls[split:]:
         for value in call.inputs():

@@ -117,7 +117,7 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
     names = []
     identities(w, plan, args)
     for i, leaf in enumerate(args):
-        tensor, shape, dtype, needs, grad = leaf.facts
+        tensor, shape, dtype, strides, needs, grad = leaf.facts
         x = f"x{i}"
         w.add(f"{x} = args[{i}]")
         if tensor:
@@ -126,6 +126,7 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
             w.add(f"{x} = {x}.array")
         d = w.name(dtype, "dtype")
         w.unless(f"{x}.__class__ is ndarray and {x}.shape == {shape} and ({x}.dtype is {d} or {x}.dtype == {d})")
+        w.unless(f"{x}.strides == {strides}")
         w.add(f"if {x}.base is not None{f' or id({x}) in owners' * plan.own_memory}: shared({x})")
         names.append(x)
     return names

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .loops import blocks
+from .strides import extent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ class Linked:
             return entry.made_of[0]
         if entry.kind == "buffer":
             block, shape, dtype, strides = entry.made_of
-            return np.ndarray(shape, dtype, self._blocks[block], 0, strides)
+            return np.ndarray(shape, dtype, self._blocks[block], extent(shape, dtype, strides)[0], strides)
         if entry.kind == "blocks":
             cut, rows, total, sliced = entry.made_of
             return blocks([self._arrays[i] for i in cut], rows, total, sliced)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .program import Call, Value
+from .program import Call, Value, in_rows
+from .strides import compact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,10 @@ def is_array(x: Any) -> bool:
     return isinstance(x, Value) and not x.is_number
 
 
+def arrays(call: Call) -> list[Value]:
+    return [value for value in call.inputs() if is_array(value)]
+
+
 def real(*values: Any) -> bool:
     return all(is_array(v) and v.dtype.kind in "biuf" for v in values)
 
@@ -77,8 +82,8 @@ def accepts(call: Call, like: np.ndarray) -> bool:
         return len(args) == 2 and real(*args) and args[0].size == args[1].size
     if name == "where":
         return len(args) == 3 and is_array(args[0]) and args[0].dtype == bool
-    if name == "einsum" and call.kwargs.get("optimize"):
-        return False
+    if name == "einsum" and (call.kwargs.get("optimize") or any(compact(v) != v.strides for v in arrays(call))):
+        return False  # into memory that is there it adds up entries with gaps between them in another order
     return name in WITH_OUT and "out" not in call.kwargs and like.dtype == call.out.dtype
 
 
@@ -129,7 +134,8 @@ def copied(call: Call, w: Scribe) -> str:
         return f"{w.bound(np.array, 'array')}({w.operand(source)}, {w.literal(call.out.dtype)})"
     if call.prim.name == "astype":
         return f"{w.operand(source)}.astype({w.literal(call.out.dtype)})"
-    return f"{w.operand(source)}.copy()" if source.shape else f"{w.operand(source)}[()]"
+    order = "" if in_rows(call.out) else '"K"'
+    return f"{w.operand(source)}.copy({order})" if source.shape else f"{w.operand(source)}[()]"
 
 
 # ------------------------------------------------------------------------------------------ the arguments

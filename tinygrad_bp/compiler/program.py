@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .strides import Strides, lying, rows
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,13 +32,20 @@ class Value:
     kind: "argument" (handed in at each call), "memory" (outlives the step: a parameter, optimiser state, a closed-over
     array), "constant" (`array` holds it), "setting" (a Python number read anew at each call, as a learning rate), or
     "result" (made by `maker`). `name` is a hint for the source, `scope` the path of the layer it belongs to.
-    `movable`: whether this memory belongs to its tensor alone, so that it may be laid into a larger buffer.
+    `movable`: whether this memory belongs to its tensor alone, so that it may be laid into a larger buffer. `strides`:
+    how its entries lie in memory in the eager step (row by row where nothing is said), since that may show in a bit.
     """
 
-    __slots__ = ("array", "dtype", "id", "is_number", "kind", "maker", "movable", "name", "scope", "shape", "size")
+    __slots__ = (
+        "array", "dtype", "id", "is_number", "kind", "maker", "movable", "name", "scope", "shape", "size", "strides",
+    )  # fmt: skip
 
-    def __init__(self, kind: str, shape: tuple[int, ...], dtype: Any, name: str = "", scope: str = "") -> None:
+    def __init__(
+        self, kind: str, shape: tuple[int, ...], dtype: Any, name: str = "", scope: str = "",
+        strides: Strides | None = None,
+    ) -> None:  # fmt: skip
         self.id = next(_numbers)
+        self.strides = rows(shape, dtype) if strides is None else strides
         self.kind, self.shape, self.dtype, self.name, self.scope = kind, shape, dtype, name, scope
         self.is_number, self.size = dtype is None, prod(shape)
         self.maker: Call | None = None
@@ -46,6 +55,11 @@ class Value:
     def __repr__(self) -> str:
         kind = "number" if self.is_number else f"{self.dtype}{list(self.shape)}"
         return f"%{self.id}:{kind}{f' {self.name}' if self.name else ''}"
+
+
+def in_rows(value: Value) -> bool:
+    """Whether a value lies row by row, without gaps."""
+    return value.strides == rows(value.shape, value.dtype)
 
 
 class Primitive:
@@ -215,7 +229,8 @@ def swapped(tree: Any, new: Any) -> Any:
 def run(program: Program, arguments: Any, settings: Any, memory: dict[Value, np.ndarray]) -> tuple[Any, ...]:
     """The plain meaning of a program: call by call, nothing reused; (outputs, writes, gradients, numbers).
 
-    Passes are tested against it: a pass is right if the program before and after it gives the same here.
+    Each result lies in memory as its Value says. Passes are tested against it: a pass is right if the program before
+    and after it gives the same here.
     """
     known: dict[Value, Any] = {**memory}
     known.update(zip(program.arguments, arguments, strict=True))
@@ -231,7 +246,9 @@ def run(program: Program, arguments: Any, settings: Any, memory: dict[Value, np.
         if not call.outs:
             continue
         for value, result in zip(call.outs, results if len(call.outs) > 1 else (results,), strict=True):
-            known[value] = result if value.is_number else np.array(result)
+            known[value] = result if value.is_number else np.asarray(result)
+            if not value.is_number and call.prim.kind != "view":
+                known[value] = lying(known[value], value.strides)
     return (
         [value_of(v) for v in program.outputs],
         {memory: value_of(v) for memory, v in program.writes.items()},

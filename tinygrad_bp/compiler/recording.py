@@ -64,7 +64,7 @@ class Run:
     def _memory(self, array: np.ndarray, name: str, holder: Any) -> Tracer:
         storage = self._storages.get(id(array))
         if storage is None:
-            value = Value(MEMORY, array.shape, array.dtype, name, name.rpartition(".")[0])
+            value = Value(MEMORY, array.shape, array.dtype, name, name.rpartition(".")[0], array.strides)
             value.movable = id(array) in self.reach.movable
             storage = self._storages[id(array)] = Storage(self.trace, array, value)
             storage.home = value
@@ -126,7 +126,7 @@ class Run:
         """What stands for an argument; the same object twice is one, and what the step reaches anyway is that."""
         first = next(k for k, other in enumerate(self.leaves.arrays) if other is leaf)
         array = leaf.array if isinstance(leaf, Tensor) else leaf
-        value = Value(ARGUMENT, array.shape, array.dtype, self.leaves.names[i])
+        value = Value(ARGUMENT, array.shape, array.dtype, self.leaves.names[i], "", array.strides)
         self.program.arguments.append(value)
         if first != i:
             return self.inputs[first]

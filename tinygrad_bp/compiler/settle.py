@@ -7,10 +7,13 @@ next: where the results then live.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from .primitives import elementwise, independent
-from .program import MEMORY, RESULT, Call, Primitive, Program, Value
+from .primitives import elementwise, independent, is_array
+from .program import MEMORY, RESULT, Call, Primitive, Program, Value, in_rows, swapped
+from .strides import Strides, alike, compact, laid, seen
 
 SMALL = 1 << 12  # entries; beyond, the memory that a copy takes costs more than the calls
 COPY = Primitive("call", "copy", np.array)
@@ -43,7 +46,13 @@ class Settled:
     def _spread(self, call: Call, repeated: list[Value]) -> list[Call]:
         """A small elementwise call, its broadcast inputs copied out first: NumPy adds a row to each row of a matrix in
         twice the time that it takes to copy the row that often and to add two matrices, and allocates for it."""
-        new = {v: Value(RESULT, call.out.shape, v.dtype, f"{v.name}_rows" if v.name else "") for v in repeated}
+        new = {
+            v: Value(RESULT, call.out.shape, v.dtype, f"{v.name}_rows" if v.name else "",
+                     strides=compact(call.out, v.dtype))
+            for v in repeated
+        }  # fmt: skip
+        if not alike(call.out.shape, natural(swapped(call.args, new), call.out), call.out.strides):
+            return [call]
         copies = [Call(COPY, (v,), {}, [out], call.scope, call.phase) for v, out in new.items()]
         call = call.replaced(new)
         self.made[call.out] = call
@@ -68,7 +77,7 @@ class Settled:
         if g is base and base not in self.parts:
             self.parts[base] = 0, base.size * base.dtype.itemsize
             return True
-        root = np.empty(base.shape, base.dtype)
+        root = laid(base.shape, base.dtype, base.strides)
         array, path = root, []
         while g is not base:
             path.append(self.made[g])
@@ -97,7 +106,7 @@ class Settled:
 
     def _output(self, value: Value) -> Value:
         made = self.made.get(value)
-        if made is not None and made.prim.kind != "gather" and independent(made) and self._free(value):
+        if made is not None and made.prim.kind != "gather" and independent(made) and self._free(value) and lies(made):
             self.taken.add(value)
             return value
         return self._copied(value, value.name)
@@ -108,7 +117,7 @@ class Settled:
     def _copied(self, value: Value, name: str, like: Value | None = None) -> Value:
         """A copy of a value, made at the end; what memory held before it is written is copied at the start."""
         source = value if like is None else like
-        out = Value(RESULT, source.shape, source.dtype, name)
+        out = Value(RESULT, source.shape, source.dtype, name, strides=compact(source))
         last = self.calls[-1] if self.calls else None
         phase = last.phase if last else "forward"
         call = Call(COPY, (value,), {}, [out], last.scope if last else "", phase)
@@ -130,3 +139,19 @@ class Settled:
         self.calls = [call for call in self.calls if call not in found]
         self.early = [call for call in self.early if call not in found]
         return found
+
+
+def lies(call: Call) -> bool:
+    """Whether NumPy gives a new result of a call the layout that it has eagerly, although inputs may lie otherwise."""
+    if call.prim.name in ("copy", "astype"):
+        return compact(call.args[0]) == call.out.strides or (call.prim.name == "copy" and in_rows(call.out))
+    return not elementwise(call) or alike(call.out.shape, natural(call.args, call.out), call.out.strides)
+
+
+def natural(args: Any, out: Value) -> Strides:
+    """The strides that NumPy gives the result of an elementwise function of these arguments."""
+    inputs = [seen(v) for v in args if is_array(v)]
+    flags: Any = ["zerosize_ok", "refs_ok"]
+    ways: Any = [["readonly"]] * len(inputs) + [["writeonly", "allocate"]]
+    with np.nditer([*inputs, None], flags, ways, order="K", casting="unsafe") as iterator:
+        return np.empty_like(iterator.operands[-1], dtype=out.dtype).strides

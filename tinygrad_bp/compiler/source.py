@@ -102,8 +102,9 @@ class Source:
         static = home is not None and home.static
         if static:
             assert home is not None
-            texts = written(call, scribe, scribe.name(home))
             allocates = not accepts(call, home.like)  # type: ignore[arg-type]
+            name = scribe.name(home)
+            texts = [f"{name}[...] = {scribe.called(call)}"] if allocates else written(call, scribe, name)
         else:
             names = [scribe.operand(out) for out in call.outs]
             texts = [f"{', '.join(names)}{' = ' * bool(names)}{computed(call, scribe)}"]

@@ -242,5 +242,6 @@ def copy(trace: Trace, x: Any, order: Any) -> Any:
     if not hasattr(x, "path"):
         return np.copy(x, order)
     if order in ("C", "F") and not x.actual.flags[f"{order}_CONTIGUOUS"]:
-        return trace.record("call", "ascontiguousarray", np.ascontiguousarray, (x,), {})
+        function = np.ascontiguousarray if order == "C" else np.asfortranarray
+        return trace.record("call", function.__name__, function, (x,), {})
     return trace.record("call", "copy", copied, (x,), {})

@@ -20,7 +20,7 @@ from ..core import Tensor
 from ..errors import CompileError
 from ..memory import CLOCK, caller
 from ..nn import hooks
-from . import spelling
+from . import spelling, strides
 from .capture import Entry, Place
 from .live import Live
 from .program import ASSIGN, CONSTANT, RESULT, SETTING, Call, Primitive, Program, Value
@@ -67,7 +67,7 @@ class Trace:
         result = sounded(name, lambda: run(*real_of(args), **real_of(kwargs)))
         many = isinstance(result, tuple | list)
         parts = [self._checked(part, name) for part in (result if many else (result,))]
-        outs = [Value(RESULT, part.shape, part.dtype, scope=self._scope) for part in parts]
+        outs = [Value(RESULT, part.shape, part.dtype, "", self._scope, part.strides) for part in parts]
         self.write_down(prim, args, kwargs, outs)
         made = [Tracer(Storage(self, part, value), part) for part, value in zip(parts, outs, strict=True)]
         return type(result)(made) if type(result) is list else tuple(made) if many else made[0]
@@ -88,7 +88,7 @@ class Trace:
 
     def _checked(self, part: Any, name: str) -> Any:
         if isinstance(part, np.ndarray):
-            return part if part.base is None else np.array(part)
+            return part if part.base is None else strides.copied(part)
         if isinstance(part, np.generic):
             return np.asarray(part)
         raise self.refusal(
@@ -116,13 +116,13 @@ class Trace:
         """A constant: a copy, so that it stays what it is now."""
         _, value = self._constants.get(id(array), (None, None))
         if value is None or value.array.tobytes() != array.tobytes():
-            value = Value(CONSTANT, array.shape, array.dtype)
-            value.array = np.array(array)
+            value = Value(CONSTANT, array.shape, array.dtype, strides=array.strides)
+            value.array = strides.copied(array)
             self._constants[id(array)] = array, value
         return value
 
     def view(self, prim: Primitive, value: Value, args: Any, real: np.ndarray) -> Value:
-        out = Value(RESULT, real.shape, real.dtype, scope=value.scope)
+        out = Value(RESULT, real.shape, real.dtype, "", value.scope, real.strides)
         self.program.calls.append(Call(prim, (value, *self.lower(args)), {}, [out], self._scope, self.phase()))
         return out
 
@@ -130,7 +130,7 @@ class Trace:
         """A new array made from shapes alone; it may be written to later."""
         if not self.mine():
             return array
-        array = np.array(array)
+        array = strides.copied(array)
         return Tracer(Storage(self, array, self.constant(array)), array)
 
     def seen(self, array: Any) -> Any:
@@ -151,8 +151,9 @@ class Trace:
         new = new if traced(new) else np.asarray(new, target.dtype)
         same = getattr(new, "shape", ()) == target.shape and getattr(new, "dtype", None) == target.dtype
         value = self.lower(new)
-        if target.path or not same:
-            out = Value(RESULT, storage.actual.shape, storage.actual.dtype, scope=self._scope)
+        if target.path or not same or value.strides != storage.actual.strides:
+            real = storage.actual
+            out = Value(RESULT, real.shape, real.dtype, "", self._scope, real.strides)
             self.write_down(ASSIGN, (Known(storage.value), new, target.path), {}, [out])
             value = out
         target.actual[...] = real_of(new)

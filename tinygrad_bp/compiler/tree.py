@@ -61,7 +61,7 @@ class Fixed:
 
 
 class Kind:
-    """A leaf that is an array: its class, shape, dtype, whether a gradient is wanted, and whether there is one.
+    """A leaf that is an array: its class, shape, dtype, strides, whether a gradient is wanted and whether one is there.
 
     `first` is the number of the first array that is this very object.
     """
@@ -72,7 +72,7 @@ class Kind:
         array, node = (leaf.array, leaf.node) if isinstance(leaf, Tensor) else (leaf, None)
         self.first = first  # the number of the first array that is this very object
         grad = isinstance(leaf, Tensor) and leaf._grad is not None
-        self.facts = (isinstance(leaf, Tensor), array.shape, array.dtype, node is not None, grad)
+        self.facts = (isinstance(leaf, Tensor), array.shape, array.dtype, array.strides, node is not None, grad)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Kind) and self.facts == other.facts and self.first == other.first

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..program import CONSTANT, Value
 from .layout import shorter_view, smaller_operands, superfluous_copy
-from .words import is_ufunc, made_by, number, plain, rebuilt, summed
+from .words import Products, is_ufunc, made_by, number, rebuilt, replaceable, shown_in
 
 if TYPE_CHECKING:
     from ..program import Call, Program
@@ -37,20 +37,25 @@ class Facts:
 
     def __init__(self, program: Program) -> None:
         self.program, self.makers = program, made_by(program)
+        self.new: dict[Value, Value] = {}  # what was found simpler so far → what stands for it
 
     @cached_property
-    def plain(self) -> set[Value]:
-        return plain(self.program)
+    def shown(self) -> set[Value]:
+        return shown_in(self.program)
 
     @cached_property
-    def summed(self) -> set[Value]:
-        return summed(self.program)
+    def products(self) -> Products:
+        return Products(self.program)
+
+    def may_stand(self, value: Value, other: Value) -> bool:
+        """Whether another Value with the same entries may stand for one, and no bit of anything changes."""
+        return replaceable(value, other, self.shown) and not self.products.forbid(value, other, self.new, self.makers)
 
 
 def algebra(program: Program) -> Program:
     """Go through the calls once; a rule finds its operands already simplified."""
-    facts, new, kept = Facts(program), dict[Value, Value](), []
-    changed = False
+    facts, kept = Facts(program), []
+    new, changed = facts.new, False
     for call in program.calls:
         call = call.replaced(new)
         better = simpler(call, facts)
@@ -71,7 +76,7 @@ def simpler(call: Call, facts: Facts) -> Call | Value:
         return call
     if call.prim.kind == "ufunc":
         unchanged = neutral(call) or double_negative(call, facts)
-        return unchanged or smaller_operands(call, facts)
+        return unchanged if unchanged and facts.may_stand(call.out, unchanged) else smaller_operands(call, facts)
     if call.prim.kind == "view":
         return shorter_view(call, facts)
     return superfluous_copy(call, facts)

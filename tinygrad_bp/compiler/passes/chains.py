@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..program import MEMORY, NESTED, RESULT, Value
+from ..program import MEMORY, NESTED, RESULT, Value, in_rows
 from .common import key_of
-from .words import made_by
+from .words import made_by, shown_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Search:
 
     def __init__(self, program: Program) -> None:
         self.program, self.writes = program, program.writes
-        self.makers = made_by(program)
+        self.makers, self.shown = made_by(program), shown_in(program)
         self.order = {call: i for i, call in enumerate(program.calls)}
         self.shared = self._shared_scalars()
         self.reached_by: dict[Any, list[Value]] = {}  # call or written Value → the memories whose content it makes
@@ -79,7 +79,9 @@ class Search:
             members = []
             for other in candidates:
                 known = self.match(chain, other) if other not in taken else None
-                if known is not None and taken.isdisjoint(parts := self._owned(chain, known)):
+                if known is None or any(value in self.shown and not in_rows(value) for value in known.values()):
+                    continue  # in one piece each lies row by row
+                if taken.isdisjoint(parts := self._owned(chain, known)):
                     taken |= parts
                     members.append(known)
             if len(members) > 1:

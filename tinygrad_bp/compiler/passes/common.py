@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..program import CONSTANT, Value
-from .words import rebuilt
+from .words import Products, made_by, rebuilt
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -28,6 +28,7 @@ def common(program: Program) -> Program:
     seen: dict[Hashable, Call] = {}
     constants: dict[Hashable, Value] = {}
     met: set[Value] = set()
+    products, made = Products(program), made_by(program)
     kept = []
     for call in program.calls:
         for value in call.inputs():
@@ -37,7 +38,7 @@ def common(program: Program) -> Program:
                 if first_alike is not value:
                     new[value] = first_alike
         first = call if call.prim.effect else seen.setdefault(key_of_call(call, new), call)
-        if first is call:
+        if first is call or products.forbid(call.outs[0], first.outs[0], new, made):
             kept.append(call)
             continue
         for out, same in zip(call.outs, first.outs, strict=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..program import CONSTANT, Value, compute, swapped
+from ..strides import lying
 from .words import constant, rebuilt
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def fold(program: Program) -> Program:
 
 
 def folded(call: Call, new: dict[Value, Value]) -> Any:
-    """The result of a call, or None if it is not constant, or not worth its memory."""
+    """The result of a call, laid out as it would be, or None if it is not constant, or not worth its memory."""
     for value in call.inputs():
         if value.kind != CONSTANT and value not in new:
             return None
@@ -43,6 +44,7 @@ def folded(call: Call, new: dict[Value, Value]) -> Any:
     heard = {kind: "ignore" if call.quiet.get(kind) == "ignore" else "raise" for kind in ("over", "divide", "invalid")}
     try:
         with np.errstate(**heard):  # type: ignore[arg-type]
-            return np.array(compute(call.prim, args, kwargs))
+            result = np.asarray(compute(call.prim, args, kwargs))
     except FloatingPointError:
         return None
+    return result if call.prim.kind == "view" else lying(result, call.out.strides)

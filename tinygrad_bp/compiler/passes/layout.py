@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     class Facts(Protocol):
         makers: dict[Value, Call]
 
-        @property
-        def plain(self) -> set[Value]: ...
-        @property
-        def summed(self) -> set[Value]: ...
+        def may_stand(self, value: Value, other: Value) -> bool: ...
 
 
 def shorter_view(call: Call, facts: Facts) -> Call | Value:
@@ -54,9 +51,9 @@ def whole(call: Call, how: Any) -> bool:
 
 
 def forwards(key: Any) -> bool:
-    """Whether an index keeps the order of the entries."""
+    """Whether an index keeps the order of the entries, and makes no axis, which it would lay out otherwise."""
     parts = key if isinstance(key, tuple) else (key,)
-    return not any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts)
+    return not any(part is None or (isinstance(part, slice) and (part.step or 1) < 0) for part in parts)
 
 
 def axes(call: Call) -> tuple[int, ...]:
@@ -65,16 +62,12 @@ def axes(call: Call) -> tuple[int, ...]:
 
 
 def superfluous_copy(call: Call, facts: Facts) -> Call | Value:
-    """x for a copy of x, and for x in the dtype that it has, where no sum depends on how the copy lies."""
+    """x for a copy of x, and for x in the dtype that it has, where nobody sees a difference."""
     x = call.args[0] if call.args else None
     if call.prim.name not in ("copy", "astype") or not isinstance(x, Value) or x.is_number:
         return call
     alike = (x.shape, x.dtype) == (call.out.shape, call.out.dtype)
-    return x if alike and (x in facts.plain or lies_free(call, facts)) else call
-
-
-def lies_free(call: Call, facts: Facts) -> bool:
-    return call.out not in facts.summed or len(call.out.shape) == 0
+    return x if alike and facts.may_stand(call.out, x) else call
 
 
 def smaller_operands(call: Call, facts: Facts) -> Call:
@@ -84,7 +77,7 @@ def smaller_operands(call: Call, facts: Facts) -> Call:
         small = before_repeating(operand, facts)
         if small is not None and broadcasts([*args[:i], small, *args[i + 1 :]], call.out.shape):
             args[i], found = small, True
-    return again(call, tuple(args)) if found and (lies_free(call, facts) or others_plain(args, facts)) else call
+    return again(call, tuple(args)) if found else call
 
 
 def before_repeating(operand: Any, facts: Facts) -> Value | None:
@@ -96,7 +89,3 @@ def before_repeating(operand: Any, facts: Facts) -> Value | None:
     maker = facts.makers.get(operand)
     source = maker.args[0] if maker is not None and is_call(maker, "view", "broadcast_to") else None
     return source if isinstance(source, Value) else None
-
-
-def others_plain(args: list[Any], facts: Facts) -> bool:
-    return all(arg in facts.plain or not arg.shape for arg in args if isinstance(arg, Value))

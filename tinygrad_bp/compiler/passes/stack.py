@@ -13,8 +13,8 @@ from itertools import accumulate
 from math import prod
 from typing import Any
 
-from ..program import GATHER, RESULT, Call, Program, Value
-from .words import GETITEM, RESHAPE, made_by, plain, rebuilt, summed
+from ..program import GATHER, RESULT, Call, Program, Value, in_rows
+from .words import GETITEM, RESHAPE, made_by, rebuilt
 
 LARGEST, TOGETHER = 1 << 12, 1 << 17  # entries: of one call, where being called costs most; of all together
 PLACED = {"ufunc", "call"}  # makers that can write into a part of a longer buffer
@@ -35,12 +35,9 @@ def joined(program: Program) -> Program | None:
     made, place = made_by(program), {call: i for i, call in enumerate(program.calls)}
     needed = first_needs(program, place)
     parts = gathered(program)
-    rows, added_along = plain(program), summed(program)
     groups: dict[Any, list[Call]] = {}
     for call in program.calls:
         key = kind_of(call, made, parts) if any(out in needed for out in call.outs) else None
-        if key is not None and any(v in added_along and v not in rows for v in (call.out, *own(call))):
-            key = None  # together all lie row by row, and a sum would show it
         if key is not None:
             groups.setdefault(key, []).append(call)
     for calls in groups.values():
@@ -57,8 +54,8 @@ def kind_of(call: Call, made: dict[Value, Call], parts: dict[Value, Any]) -> Any
     out = call.outs[0] if len(call.outs) == 1 else None
     if call.prim.kind != "ufunc" or call.kwargs or call.phase == "update" or out is None or out.dtype is None:
         return None
-    if out.dtype.kind != "f" or not 0 < out.size <= LARGEST:
-        return None
+    if out.dtype.kind != "f" or not 0 < out.size <= LARGEST or not in_rows(out):
+        return None  # together all lie row by row
     pattern: list[Any] = []
     for arg in call.args:
         if isinstance(arg, Value) and not arg.is_number and arg.shape == out.shape and arg.shape:

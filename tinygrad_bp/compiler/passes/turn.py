@@ -114,7 +114,7 @@ class Turning:
         return [*views, dot, self.view(out, call, call.out)]
 
     def view(self, value: Value, call: Call, out: Value | None = None) -> Call:
-        made = out or Value(RESULT, value.shape[::-1], value.dtype, "", value.scope)
+        made = out or Value(RESULT, value.shape[::-1], value.dtype, "", value.scope, value.strides[::-1])
         return Call(TRANSPOSE, (value, (1, 0)), {}, [made], call.scope, call.phase)
 
     def written(self, call: Call) -> list[Call] | None:

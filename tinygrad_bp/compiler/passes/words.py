@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..program import CONSTANT, MEMORY, RESULT, Call, Primitive, Program, Value
+from ..program import CONSTANT, RESULT, Call, Primitive, Program, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 GETITEM = Primitive("view", "getitem", operator.getitem)
 RESHAPE = Primitive("view", "reshape", np.reshape)
@@ -46,7 +46,7 @@ def like(call: Call, prim: Primitive, args: tuple[Any, ...], shape: tuple[int, .
 
 
 def constant(array: Any, name: str = "") -> Value:
-    value = Value(CONSTANT, array.shape, array.dtype, name)
+    value = Value(CONSTANT, array.shape, array.dtype, name, strides=array.strides)
     value.array = array
     return value
 
@@ -80,46 +80,74 @@ def number(operand: Any) -> Any:
 
 # ----------------------------------------------------------------------------------------------------- layouts
 
-# A sum adds in the order in which entries lie in memory, so the same array in another order of strides may give
-# another last bit. A pass that is exact may change the layout of a Value only where nobody adds along it.
+# A sum adds in the order in which entries lie in memory, and BLAS has other code for other layouts, so the same numbers
+# laid out otherwise may give another last bit. An exact pass may change the layout of a Value only where none sees it.
 
 
-def plain(program: Program) -> set[Value]:
-    """Values that surely lie row by row."""
-    found: set[Value] = set()
-    for call in program.calls:
-        inputs = [v for v in call.inputs() if not v.is_number]
-        rows = all(v in found or len(v.shape) < 1 or _lies_plain(v) for v in inputs)
-        if call.prim.name == "dot" or (rows and (call.prim.kind != "view" or _keeps_rows(call))):
-            found.update(call.outs)
-    return found
-
-
-def _keeps_rows(view: Call) -> bool:
-    """Whether a view of rows lies row by row: in another shape, or some rows that follow each other."""
-    if view.kwargs or len(view.args) != 2:
-        return False
-    key = view.args[1]
-    some = view.prim.name == "getitem" and isinstance(key, slice) and key.step in (None, 1)
-    return some or view.prim.name == "reshape"
-
-
-def _lies_plain(value: Value) -> bool:
-    if value.kind == CONSTANT:
-        return bool(value.array.flags.c_contiguous)
-    return value.kind == MEMORY and value.movable
-
-
-def summed(program: Program) -> set[Value]:
-    """Values whose layout may show in a last bit of something: what reductions and products read, and what that is
-    made of."""
-    found: set[Value] = set()
-    for call in reversed(program.calls):
-        entrywise = call.prim.kind in ("ufunc", "view", "assign") or call.prim.name in ("copy", "astype")
-        fresh = call.prim.kind == "gather"
-        if not fresh and (not entrywise or any(out in found for out in call.outs)):
+def shown(calls: Sequence[Call], results: Iterable[Value]) -> set[Value]:
+    """Values whose layout may show: what the caller gets, and what is read by more than one entry at a time."""
+    found = set(results)
+    for call in reversed(calls):
+        if call.prim.kind == "view":
+            if call.out in found:
+                found.add(call.args[0])
+        elif call.prim.kind not in ("ufunc", "assign", "gather") and call.prim.name not in ("copy", "astype"):
             found.update(call.inputs())
     return found
+
+
+def shown_in(program: Program) -> set[Value]:
+    return shown(program.calls, (*program.outputs, *(g for _, g in program.gradients)))
+
+
+def replaceable(value: Value, other: Value, visible: set[Value]) -> bool:
+    """Whether another value with the same entries may stand for this one, as far as layouts go.
+
+    Where NumPy takes the entries backwards it computes exp and others by other code.
+    """
+    return value.strides == other.strides or (value not in visible and min(other.strides, default=0) >= 0)
+
+
+class Products:
+    """The products a · b of a program in which a might become the transpose of b, because they become one.
+
+    BLAS multiplies a matrix with its own transpose by code of its own, so that two equal matrices that are made twice
+    may not be made once if there is a product of them.
+    """
+
+    def __init__(self, program: Program) -> None:
+        made = made_by(program)
+        self.pairs = [
+            {root(value, made) for value in call.args}
+            for call in program.calls
+            if call.prim.name in ("dot", "matmul") and turned(*call.args[:2])
+        ]
+
+    def forbid(self, value: Value, other: Value, new: dict[Value, Value], made: dict[Value, Call]) -> bool:
+        """Whether one may not stand for the other; `new`: what stands for other Values already."""
+        if not self.pairs:
+            return False
+        pair = {newest(root(value, made), new), newest(root(other, made), new)}
+        return any({newest(part, new) for part in both} == pair for both in self.pairs if len(both) > 1)
+
+
+def turned(a: Any, b: Any) -> bool:
+    """Whether two operands have shapes that are each other's transposed."""
+    both = isinstance(a, Value) and isinstance(b, Value) and 1 < len(a.shape) == len(b.shape)
+    return both and a.shape[-2:] == b.shape[:-3:-1]
+
+
+def root(value: Any, made: dict[Value, Call]) -> Any:
+    """The value that a view looks into, through all views between."""
+    while (call := made.get(value)) is not None and call.prim.kind == "view":
+        value = call.args[0]
+    return value
+
+
+def newest(value: Value, new: dict[Value, Value]) -> Value:
+    while value in new:
+        value = new[value]
+    return value
 
 
 def broadcasts(operands: Sequence[Any], shape: tuple[int, ...]) -> bool:
