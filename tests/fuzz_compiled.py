@@ -72,9 +72,10 @@ class Player:
 def copied(value: Any, deep: int = 4) -> Any:
     """Plain arrays and numbers of whatever a program can name."""
     if isinstance(value, tg.Tensor):
-        node = {".requires_grad": value.requires_grad, ".is_leaf": value.is_leaf} if has_node(value) else {}
-        numbers = {"": np.array(value.detach().numpy()), ".type": type(value).__name__}
-        return {**numbers, **node, ".grad": copied(value.grad)}
+        seen = {"": np.array(value.detach().numpy()), ".type": type(value).__name__}
+        if has_node(value):  # a view of several, whose base was written to, has none that may be used
+            seen |= {".requires_grad": value.requires_grad, ".is_leaf": value.is_leaf, ".grad": copied(value.grad)}
+        return seen
     if isinstance(value, np.ndarray | np.generic):
         return np.array(value)
     if isinstance(value, Generator):
