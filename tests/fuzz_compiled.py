@@ -20,7 +20,7 @@ from typing import Any
 import fuzz_words as words
 import numpy as np
 from fuzz_draw import Draw, Nothing, Word
-from fuzz_inplace import Side, compiled
+from fuzz_inplace import Side, compiled, has_node
 from fuzz_kit import SAME, SILENT, Outcome, differs, main, message
 from fuzz_settings import SETTINGS, USES, Setting, modules, named_after
 
@@ -72,8 +72,10 @@ class Player:
 def copied(value: Any, deep: int = 4) -> Any:
     """Plain arrays and numbers of whatever a program can name."""
     if isinstance(value, tg.Tensor):
-        graph = {".requires_grad": value.requires_grad, ".is_leaf": value.is_leaf, ".type": type(value).__name__}
-        return {"": np.array(value.detach().numpy()), **graph, ".grad": copied(value.grad)}
+        seen = {"": np.array(value.detach().numpy()), ".type": type(value).__name__}
+        if has_node(value):  # a view of several, whose base was written to, has none that may be used
+            seen |= {".requires_grad": value.requires_grad, ".is_leaf": value.is_leaf, ".grad": copied(value.grad)}
+        return seen
     if isinstance(value, np.ndarray | np.generic):
         return np.array(value)
     if isinstance(value, Generator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -146,7 +147,7 @@ def written(d: Draw, x: str) -> str:
     """A statement that writes into x: by a method, an operator or an index."""
     if d.chance(0.5):
         calls = ".".join(d.one(WRITES)(d, x) for _ in range(1 + d.chance(0.1)))
-        part = "" if d.chance(0.7) or f"{x})" in calls or f"{x}," in calls else f"[{d.key(x)}]"
+        part = "" if d.chance(0.7) or re.search(rf"\b{x}\b", calls) else f"[{d.key(x)}]"
         return f"{x}{part}.{calls}"
     if d.chance(0.4):
         return f"{x} {d.one('+-**/')}= {d.value(d[x])}"
