@@ -122,7 +122,7 @@ def test_numpy_is_the_only_library(name: str) -> None:
 
 
 def test_core_imports_numpy_alone() -> None:
-    below = {"alarms", "duck", "errors", "kernels", "memory"}
+    below = {"alarms", "duck", "errors", "memory"}
     assert {other for other, inside in imports("core") if not inside} == below
 
 
