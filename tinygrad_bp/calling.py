@@ -78,6 +78,10 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             u, v = promote((u, v))
         try:
             y = forward(u, v)
+        except TensorError:
+            raise
+        except OverflowError:
+            y = around(op, (u, v))
         except (ValueError, TypeError) as error:
             raise explain(op, (u, v), error) from None
         if REWRITTEN:
@@ -141,6 +145,8 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
         y = op.forward(*arrays, *params)
     except TensorError:
         raise
+    except OverflowError:
+        y = around(op, arrays, params)
     except (ValueError, TypeError, IndexError) as error:
         raise explain(op, arrays, error) from None
     return record(op, y, arrays, nodes, params)
@@ -163,6 +169,33 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
     pick = op.pick
     edges = tuple([(node, i, pick[i](values)) for i, node in enumerate(nodes) if node is not None])
     return recorded(op, edges, y)
+
+
+def within(op: str, number: Any, dtype: Any) -> None:
+    """Raise if an int cannot stand in an array of an integer dtype; a negative one counts from the top, as in PyTorch."""
+    if isinstance(number, int) and dtype.kind in "iu":
+        span = np.iinfo(dtype)
+        if not -span.max - (dtype.kind == "i") <= number <= span.max:
+            raise DtypeError(f"{op}: {number} does not fit in a tensor of {dtype}; convert first: `x.long()`")
+
+
+def stored(op: str, number: Any, dtype: Any) -> Any:
+    """A number as it stands in an array of this dtype."""
+    within(op, number, dtype)
+    return np.array(number).astype(dtype).item() if isinstance(number, int) and dtype.kind in "iu" else number
+
+
+def around(op: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:
+    """The forward with ints that are too large for the integers they meet: they wrap around, as in PyTorch."""
+    dtype = next(a.dtype for a in arrays if isinstance(a, Array))
+    for a in arrays:
+        if isinstance(a, int) and not -(2**63) <= a < 2**64:
+            raise DtypeError(f"{op.name}: {a} is larger than any integer of 64 bits; use floats")
+    bits = 8 * dtype.itemsize
+    return op.forward(*[
+        np.array(a % 2**bits, np.uint64).astype(dtype) if isinstance(a, int) and not isinstance(a, bool) else a
+        for a in arrays
+    ], *params)
 
 
 def unrecorded(op: Op, y: Any, nodes: Sequence[Any]) -> Any:
@@ -270,7 +303,9 @@ def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     axes = tuple([normal_axis(a, ndim, op) for a in (axis if isinstance(axis, tuple | list) else (axis,))])
     if len(set(axes)) < len(axes):
         raise ShapeError(f"{op}: axis {tuple(axis)} names the same dimension twice")
-    return axes if axes or ndim == 0 else tuple(range(ndim))  # an empty tuple means all, as in PyTorch
+    if ndim == 0:  # which has the axes 0 and -1 for who asks, and none in truth
+        return ()
+    return axes or tuple(range(ndim))  # an empty tuple means all, as in PyTorch
 
 
 def normal_axis(axis: Any, ndim: int, op: str) -> int:

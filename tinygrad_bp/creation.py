@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .calling import stored, within
 from .core import Leaf, require_float, wrap
 from .device import cpu_only
 from .dtypes import get_default_dtype
@@ -44,6 +45,9 @@ def array_of(data: Any, dtype: Any = None) -> np.ndarray:
         raise DtypeError(f"tensor: numbers are expected, got {array.dtype} from {type(data).__name__}: {data!r:.80}")
     if dtype is None and python and array.dtype == np.float64 and not _holds_arrays(data):
         dtype = get_default_dtype()
+    if python and dtype is not None and array.size and array.dtype.kind == "i":
+        for extreme in (array.min(), array.max()):
+            within("tensor", int(extreme), np.dtype(dtype))
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
@@ -141,8 +145,9 @@ def from_numpy(array: np.ndarray) -> Tensor:
 def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     cpu_only(device)
     value = float(value) if hasattr(value, "known_number") else _number(value)  # a compiler's stand-in says what it is
+    dtype = np.dtype(dtype)
     try:
-        return made(np.full(shape, value, dtype), requires_grad)
+        return made(np.full(shape, stored("full", value, dtype), dtype), requires_grad)
     except ValueError as error:
         raise ShapeError(f"a tensor of shape {shape}: {error}") from None
 

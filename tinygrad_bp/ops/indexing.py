@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from .. import dialect
-from ..calling import normal_axis
+from ..calling import normal_axis, stored
 from ..core import Tensor
 from ..declare import Case, composite, constant, fused, linear, publish
 from ..duck import as_array, opaque
@@ -158,7 +158,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     if isinstance(value, int | float) and x.dtype.kind in "biu":
         if not float(value).is_integer():
             raise DtypeError(f"masked_fill: {value} does not fit in a tensor of {x.dtype}; convert first: `x.float()`")
-        value = x.dtype.type(value).item()
+        value = stored("masked_fill", int(value), x.dtype)
     return select(value, x, _mask(mask, "masked_fill"))
 
 

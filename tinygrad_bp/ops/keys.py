@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dialect
+from ..calling import stored
 from ..core import Tensor
 from ..duck import Array, Duck
 from ..errors import AxisError, DtypeError, ShapeError, warn
@@ -141,6 +142,7 @@ def fitting(value: Any, key: Any, shape: tuple[int, ...]) -> Any:
 def write(array: Any, key: Any, value: Any) -> None:
     """array[key] = value, on a bare array."""
     *views, last = steps(key, array.shape)
+    value = stored("x[...] = value", value, array.dtype)
     try:
         part = array[views[0]] if views else array
         part[last] = fitting(value, last, part.shape)

@@ -14,7 +14,7 @@ import numpy as np
 from ..calling import normal_axes, normal_axis
 from ..declare import Case, composite, fused, linear, publish, reduction
 from .arithmetic import abs as abs_of
-from .arithmetic import sign
+from .arithmetic import select, sign
 
 size_of = math.prod
 WIDE: Any = lambda x: np.int64 if x.dtype.kind in "iub" else None  # noqa: E731  (sums of integers, as in PyTorch)
@@ -172,8 +172,8 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 )
 def var(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
     """Mean squared distance from the mean, divided by n - correction (1 unless `unbiased` is False)."""
-    deviation, n = _deviation(x, axis, correction, unbiased)
-    return (deviation * deviation).sum(axis=axis, keepdims=keepdims) / n
+    deviation, axis, n = _deviation(x, axis, correction, unbiased)
+    return _shared_out((deviation * deviation).sum(axis=axis, keepdims=keepdims), n)
 
 
 @composite(
@@ -186,15 +186,22 @@ def var(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False
 )
 def std(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
     """Square root of the variance; where all entries are equal its gradient is 0."""
-    deviation, n = _deviation(x, axis, correction, unbiased)
-    return norm_2(deviation, axis, keepdims) / n**0.5
+    deviation, axis, n = _deviation(x, axis, correction, unbiased)
+    return _shared_out(norm_2(deviation, axis, keepdims), n**0.5)
 
 
-def _deviation(x: Any, axis: Any, correction: Any, unbiased: bool) -> tuple[Any, Any]:
+def _shared_out(total: Any, n: float) -> Any:
+    """total / n; of nothing left to divide by, infinity, and not a number where the total is 0 too."""
+    return total / n if n else total * select(inf, math.nan, total > 0)
+
+
+def _deviation(x: Any, axis: Any, correction: Any, unbiased: bool) -> tuple[Any, Any, float]:
+    if isinstance(axis, bool):  # PyTorch's `x.std(False)`
+        axis, unbiased = None, axis
     axes = normal_axes(axis, x.ndim, "var")
     count = size_of([x.shape[i] for i in axes])
     correction = (1 if unbiased else 0) if correction is None else correction
-    return x - x.mean(axis=axes, keepdims=True), np.float64(max(count - correction, 0)).item() or float("nan")
+    return x - x.mean(axis=axes, keepdims=True), axes, float(max(count - correction, 0))
 
 
 @composite(

@@ -100,18 +100,29 @@ permute = linear(
     front=_axes,
     cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((2, 3), axes=(1, 0)), Case((), axes=())),
 )
+def _flip(x: Any, *axis: Any) -> Any:
+    given = axis[0] if len(axis) == 1 else axis
+    return x, normal_axes(given, x.ndim, "flip") if given != () and given != [] else ()
+
+
 flip = linear(
     lambda x, axis: np.flip(x, axis).copy(),  # with memory of its own, as in PyTorch
     "back to front along axes",
     lambda g, axis: np.flip(g, axis),
-    front=lambda x, *axis: (x, normal_axes(axis[0] if len(axis) == 1 else axis, x.ndim, "flip")),
+    front=_flip,
     numpy=(np.flip,),
     cases=(Case((2, 3), axis=(1,)), Case((2, 3), axis=(0, 1))),
 )
 
 
 def _roll(x: Any, shifts: Any, axis: Any = None) -> Any:
-    return x, shifts, axis if axis is None else normal_axes(axis, x.ndim, "roll")
+    by = sizes((shifts,))
+    axes = () if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    if len(by) != (len(axes) or 1):
+        raise ShapeError(f"roll: {len(by)} shifts {by} for {len(axes) or 'all'} dimensions: one for each is needed")
+    if not axes or not x.ndim:
+        return x, by[0], None
+    return x, by, tuple(normal_axis(a, x.ndim, "roll") for a in axes)
 
 
 def _negative(shifts: Any) -> Any:
