@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .core import Tensor, recorded, wrap
-from .dtypes import get_default_dtype, result_type
+from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
 from .errors import AxisError, DtypeError, ShapeError, TensorError
 from .memory import REWRITTEN, check_alias
@@ -33,7 +33,7 @@ def operand(value: Any, op: Op) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, ndarray) and value.dtype.kind in "biufc":
-        return value
+        return native(value)
     if hasattr(value, "__array_ufunc__") and not isinstance(value, ndarray):
         return value
     raise DtypeError(
@@ -172,7 +172,7 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
 
 
 def within(op: str, number: Any, dtype: Any) -> None:
-    """Raise if an int cannot stand in an array of an integer dtype; a negative one counts from the top, as in PyTorch."""
+    """Raise if an int cannot stand in an array of an integer dtype; below 0 it counts from the top, as in PyTorch."""
     if isinstance(number, int) and dtype.kind in "iu":
         span = np.iinfo(dtype)
         if not -span.max - (dtype.kind == "i") <= number <= span.max:
@@ -236,8 +236,11 @@ def general(op: Op) -> Callable[..., Any]:
     front = op.front
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(x) for x in args[:count]]
-        values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
+        given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(native(x)) for x in args[:count]]
+        try:
+            values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
+        except UNCLEAR as error:
+            raise unclear(op, args, kwargs, error) from None
         params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
         return apply(op, values[:count], params)
 
@@ -290,10 +293,30 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
     count = len(op.inputs)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = [wrap(x) if isinstance(x, Array) else x for x in args[:count]]
-        return function(*given, *args[count:], **kwargs)
+        given = [wrap(native(x)) if isinstance(x, Array) else x for x in args[:count]]
+        try:
+            return function(*given, *args[count:], **kwargs)
+        except UNCLEAR as error:
+            raise unclear(op, args, kwargs, error) from None
 
     return call
+
+
+UNCLEAR = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+
+
+def unclear(op: Op, args: Any, kwargs: dict[str, Any], error: Exception) -> Exception:
+    """Python's complaint about an argument of a wrong kind, as one of ours; what is ours, or about names, stays."""
+    if isinstance(error, TensorError) or (isinstance(error, TypeError) and "argument" in str(error)):
+        return error
+    told = ", ".join([_told(a) for a in args] + [f"{name}={_told(a)}" for name, a in kwargs.items()])
+    return DtypeError(f"{op.name}: these arguments do not go together: ({told}): {error}")
+
+
+def _told(value: Any) -> str:
+    array = value.array if isinstance(value, Tensor) else value
+    kind = type(value).__name__
+    return f"{kind} {array.shape} {array.dtype}" if isinstance(array, Array) else f"{kind} {value!r:.40}"
 
 
 def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:

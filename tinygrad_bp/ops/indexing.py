@@ -189,7 +189,8 @@ nonzero_rows = constant(
 @composite(cases=(Case((2, 3)), Case((2, 3), as_tuple=True), Case((0,))))
 def nonzero(x: Any, as_tuple: bool = False) -> Any | tuple[Any, ...]:
     """The indices of the nonzero entries, a row each; with `as_tuple` one vector for each dimension."""
-    rows = nonzero_rows(x)
+    rows = nonzero_rows(x.reshape(1) if as_tuple and not x.ndim else x)
+    x = x.reshape(1) if as_tuple and not x.ndim else x
     return tuple(rows[:, i] for i in range(x.ndim)) if as_tuple else rows
 
 

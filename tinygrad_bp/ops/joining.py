@@ -103,11 +103,11 @@ def hstack(tensors: Any) -> Any:
 def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
     """Parts along an axis: of one size (the last may be smaller), or of the sizes in a list."""
     i = normal_axis(axis, x.ndim, "split")
-    length = x.shape[i]
+    length = _length(x, i, "split")
     if isinstance(split_size, int):
-        if split_size <= 0:
+        if split_size < 0 or (split_size == 0 and length):
             raise ShapeError(f"split: the size of a part must be positive, got {split_size}")
-        split_size = [min(split_size, length - start) for start in range(0, length, split_size)] or [0]
+        split_size = [min(split_size, length - start) for start in range(0, length, split_size or 1)] or [0]
     if sum(split_size) != length:
         raise ShapeError(f"split: sizes {list(split_size)} add up to {sum(split_size)}, but dimension {i} has {length}")
     ends = list(accumulate(split_size, initial=0))
@@ -120,17 +120,21 @@ def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Any, ...]:
     """At most `chunks` parts of equal size along an axis, the last one smaller."""
     if chunks <= 0:
         raise ShapeError(f"chunk: the number of parts must be positive, got {chunks}")
-    length = x.shape[normal_axis(axis, x.ndim, "chunk")]
-    return split(x, max(-(-length // chunks), 1), axis)
+    length = _length(x, normal_axis(axis, x.ndim, "chunk"), "chunk")
+    return split(x, [0] * chunks, axis) if not length else split(x, max(-(-length // chunks), 1), axis)
 
 
 @composite(cases=(Case((2, 3)), Case((2, 3), axis=-1)))
 def unbind(x: Any, axis: int = 0) -> tuple[Any, ...]:
     """The slices along an axis, that axis gone."""
     i = normal_axis(axis, x.ndim, "unbind")
+    return tuple(x[(slice(None),) * i + (k,)] for k in range(_length(x, i, "unbind")))
+
+
+def _length(x: Any, axis: int, op: str) -> int:
     if x.ndim == 0:
-        raise ShapeError("unbind: a 0-d tensor has no dimension to take apart")
-    return tuple(x[(slice(None),) * i + (k,)] for k in range(x.shape[i]))
+        raise ShapeError(f"{op}: a 0-d tensor has no dimension to take apart")
+    return int(x.shape[axis])
 
 
 publish(globals())

@@ -217,7 +217,7 @@ def _deviation(x: Any, axis: Any, correction: Any, unbiased: bool) -> tuple[Any,
 )
 def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
     """The p-norm over `axis`: 2 and 'fro' Euclidean, inf and -inf extremes, 0 the count of nonzeros."""
-    if p in (2, "fro"):
+    if p in (2, "fro", None):
         return norm_2(x, axis, keepdims)
     if p == inf:
         return amax(abs_of(x), axis, keepdims)

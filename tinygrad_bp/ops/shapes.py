@@ -137,10 +137,19 @@ roll = linear(
     numpy=(np.roll,),
     cases=(Case((2, 3), shifts=1, axis=1), Case((5,), shifts=2), Case((2, 3), shifts=(1, -1), axis=(0, 1))),
 )
+
+
+def _matrices(x: Any, diagonal: int = 0) -> Any:
+    if x.ndim < 2:
+        raise ShapeError(f"tril/triu: a matrix, or several, is expected, not a tensor of shape {tuple(x.shape)}")
+    return x, diagonal.__index__()
+
+
 tril = linear(
     lambda x, diagonal=0: np.tril(x, diagonal),
     "the lower triangle, zeros above the diagonal",
     lambda g, diagonal: np.tril(g, diagonal),
+    front=_matrices,
     numpy=(np.tril,),
     cases=(Case((3, 4), diagonal=0), Case((2, 3, 3), diagonal=-1)),
 )
@@ -148,6 +157,7 @@ triu = linear(
     lambda x, diagonal=0: np.triu(x, diagonal),
     "the upper triangle, zeros below the diagonal",
     lambda g, diagonal: np.triu(g, diagonal),
+    front=_matrices,
     numpy=(np.triu,),
     cases=(Case((3, 4), diagonal=0), Case((2, 3, 3), diagonal=1)),
 )
@@ -283,6 +293,9 @@ def repeat_interleave(x: Any, repeats: Any, axis: Any = None) -> Any:
     """Each entry along an axis repeated: the same number of times, or each its own."""
     x, i = (ravel(x), 0) if axis is None else (x, normal_axis(axis, x.ndim, "repeat_interleave"))
     count = repeats.array if isinstance(repeats, Tensor) else np.asarray(repeats)
+    x = x if x.ndim else ravel(x)
+    if count.dtype.kind not in "iu" or (count.size and count.min() < 0):
+        raise ShapeError(f"repeat_interleave: a number of repeats is an int, at least 0, not {repeats!r:.60}")
     if count.ndim and count.size not in (1, x.shape[i]):
         raise ShapeError(f"repeat_interleave: {count.size} repeats for {x.shape[i]} entries")
     return x[(slice(None),) * i + (np.repeat(np.arange(x.shape[i]), count),)]
