@@ -81,14 +81,14 @@ def _holds_arrays(data: Any) -> bool:
     return isinstance(data, np.ndarray | np.generic)
 
 
-def legacy_array(*data: Any) -> np.ndarray:
+def legacy_array(*data: Any) -> Any:
     """What `Tensor(...)` means in PyTorch: data in the default dtype, or sizes for an array of zeros."""
     if len(data) == 1 and not isinstance(data[0], int):
         return array_of(data[0], get_default_dtype())
     return np.zeros(sizes(data), get_default_dtype()) if data else np.zeros(0, get_default_dtype())
 
 
-def made(array: np.ndarray, requires_grad: bool = False) -> Tensor:
+def made(array: Any, requires_grad: bool = False) -> Tensor:
     """A fresh tensor, which owns its memory and so is nobody's view."""
     array = native(array if array.base is None else array.copy())
     if TRACES and isinstance(array, np.ndarray):
