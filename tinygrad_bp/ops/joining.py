@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..calling import check_operands, normal_axis, promote
+from ..calling import check_operands, normal_axis, promote, unrecorded
 from ..core import PLAIN, Tensor, recorded, wrap
 from ..declare import Case, Op, composite, declare, publish
 from ..duck import as_array
@@ -58,7 +58,7 @@ def _cat(tensors: Any, axis: int = 0) -> Any:
     if REWRITTEN:
         check_operands(_op, arrays, nodes)
     if not MODE.grad or not any(node is not None for node in nodes):
-        return wrap(y)
+        return unrecorded(_op, y, nodes)
     ends = list(accumulate((a.shape[axis] for a in arrays), initial=0))
     edges = [(node, i, (axis, ends[i], ends[i + 1])) for i, node in enumerate(nodes) if node is not None]
     return recorded(_op, tuple(edges), y)
