@@ -157,7 +157,8 @@ class Tensor:
     @property
     def grad(self) -> FullTensor | None:
         """The gradient that backward passes have added up so far; None before the first one."""
-        if self._grad is None and type(node := self.node) is not Leaf and self.requires_grad and not self.retains_grad:
+        node: Any = self.node
+        if self._grad is None and type(node) is not Leaf and self.requires_grad and not self.retains_grad:
             warn(
                 f"the .grad of a tensor of shape {self.array.shape} is read, but backward fills it only for leaves, "
                 f"and this was computed by {node.op.name}: call `t.retain_grad()` before backward, or read a leaf"
