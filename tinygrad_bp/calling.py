@@ -13,7 +13,7 @@ import numpy as np
 from .alarms import heard, rings, silence
 from .alias import register
 from .core import Tensor, recorded, wrap
-from .dtypes import get_default_dtype, result_type
+from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
 from .errors import AxisError, DtypeError, ShapeError, TensorError
 from .kernels import HALF
@@ -35,7 +35,7 @@ def operand(value: Any, op: Op) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, ndarray) and value.dtype.kind in "biufc":
-        return value
+        return native(value)
     if hasattr(value, "__array_ufunc__") and not isinstance(value, ndarray):
         return value
     raise DtypeError(
@@ -82,6 +82,10 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             u, v = promote((u, v))
         try:
             y = forward(u, v)
+        except TensorError:
+            raise
+        except OverflowError:
+            y = around(op, (u, v))
         except (ValueError, TypeError) as error:
             y = once_more(op, (u, v), (), error)
         if m is None and n is None:
@@ -147,6 +151,8 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
         y = op.forward(*arrays, *params)
     except TensorError:
         raise
+    except OverflowError:
+        y = around(op, arrays, params)
     except (ValueError, TypeError, IndexError) as error:
         y = once_more(op, arrays, params, error)
     return record(op, y, arrays, nodes, params)
@@ -167,6 +173,33 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
     pick = op.pick
     edges = tuple([(node, i, pick[i](values)) for i, node in enumerate(nodes) if node is not None])
     return recorded(op, edges, y)
+
+
+def within(op: str, number: Any, dtype: Any) -> None:
+    """Raise if an int cannot stand in an array of an integer dtype; below 0 it counts from the top, as in PyTorch."""
+    if isinstance(number, int) and dtype.kind in "iu":
+        span = np.iinfo(dtype)
+        if not -span.max - (dtype.kind == "i") <= number <= span.max:
+            raise DtypeError(f"{op}: {number} does not fit in a tensor of {dtype}; convert first: `x.long()`")
+
+
+def stored(op: str, number: Any, dtype: Any) -> Any:
+    """A number as it stands in an array of this dtype."""
+    within(op, number, dtype)
+    return np.array(number).astype(dtype).item() if isinstance(number, int) and dtype.kind in "iu" else number
+
+
+def around(op: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:
+    """The forward with ints that are too large for the integers they meet: they wrap around, as in PyTorch."""
+    dtype = next(a.dtype for a in arrays if isinstance(a, Array))
+    for a in arrays:
+        if isinstance(a, int) and not -(2**63) <= a < 2**64:
+            raise DtypeError(f"{op.name}: {a} is larger than any integer of 64 bits; use floats")
+    bits = 8 * dtype.itemsize
+    return op.forward(*[
+        np.array(a % 2**bits, np.uint64).astype(dtype) if isinstance(a, int) and not isinstance(a, bool) else a
+        for a in arrays
+    ], *params)
 
 
 def unrecorded(op: Op, y: Any, nodes: Sequence[Any]) -> Any:
@@ -203,8 +236,11 @@ def general(op: Op) -> Callable[..., Any]:
     front = op.front
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(x) for x in args[:count]]
-        values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
+        given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(native(x)) for x in args[:count]]
+        try:
+            values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
+        except UNCLEAR as error:
+            raise unclear(op, args, kwargs, error) from None
         params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
         made = apply(op, values[:count], params)
         if op.view and isinstance(values[0], Tensor):
@@ -258,15 +294,30 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
     count = len(op.inputs)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = [wrap(x) if isinstance(x, Array) else x for x in args[:count]]
+        given = [wrap(native(x)) if isinstance(x, Array) else x for x in args[:count]]
         try:
             return function(*given, *args[count:], **kwargs)
-        except TensorError:
-            raise
-        except (ValueError, IndexError) as error:
-            raise explain(op, [x.array if isinstance(x, Tensor) else x for x in given], error) from None
+        except UNCLEAR as error:
+            raise unclear(op, args, kwargs, error) from None
 
     return call
+
+
+UNCLEAR = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+
+
+def unclear(op: Op, args: Any, kwargs: dict[str, Any], error: Exception) -> Exception:
+    """Python's complaint about an argument of a wrong kind, as one of ours; what is ours, or about names, stays."""
+    if isinstance(error, TensorError) or (isinstance(error, TypeError) and "argument" in str(error)):
+        return error
+    told = ", ".join([_told(a) for a in args] + [f"{name}={_told(a)}" for name, a in kwargs.items()])
+    return DtypeError(f"{op.name}: these arguments do not go together: ({told}): {error}")
+
+
+def _told(value: Any) -> str:
+    array = value.array if isinstance(value, Tensor) else value
+    kind = type(value).__name__
+    return f"{kind} {array.shape} {array.dtype}" if isinstance(array, Array) else f"{kind} {value!r:.40}"
 
 
 def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
@@ -276,7 +327,9 @@ def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     axes = tuple([normal_axis(a, ndim, op) for a in (axis if isinstance(axis, tuple | list) else (axis,))])
     if len(set(axes)) < len(axes):
         raise ShapeError(f"{op}: axis {tuple(axis)} names the same dimension twice")
-    return axes if axes or ndim == 0 else tuple(range(ndim))  # an empty tuple means all, as in PyTorch
+    if ndim == 0:  # which has the axes 0 and -1 for who asks, and none in truth
+        return ()
+    return axes or tuple(range(ndim))  # an empty tuple means all, as in PyTorch
 
 
 def normal_axis(axis: Any, ndim: int, op: str) -> int:

@@ -16,7 +16,7 @@ from .core import Inside, Leaf, Tensor, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
-from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from .dtypes import float16, float32, float64, int8, int16, int32, int64, native, uint8
 from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
 from .kernels import converted
@@ -112,7 +112,7 @@ class Methods:
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = value.array if isinstance(value, Tensor) else as_array(value)
+        array = value.array if isinstance(value, Tensor) else native(as_array(value))
         if isinstance(self.node, Leaf):
             require_float(array)
             self.node.shape, self.node.dtype = array.shape, array.dtype
@@ -226,9 +226,10 @@ class Methods:
             elif arg is not None and not isinstance(arg, bool):
                 dtype = arg
         cpu_only(device)
-        if dtype is None or np.dtype(dtype) == self.array.dtype:
+        dtype = dtype if dtype is None else np.dtype(dtype).newbyteorder("=")
+        if dtype is None or dtype == self.array.dtype:
             return clone(self) if copy else self
-        return _cast(self, np.dtype(dtype))
+        return _cast(self, dtype)
 
     def astype(self, dtype: Any) -> Any:
         """In another dtype, by NumPy's name for it."""

@@ -169,13 +169,14 @@ class Tensor:
     @property
     def grad(self) -> FullTensor | None:
         """The gradient that backward passes have added up so far; None before the first one."""
-        if type(self.node) is Leaf:
+        node: Any = self.node
+        if type(node) is Leaf:
             if self._grad is not None:
-                self.node.taken = weakref.ref(self._grad)
-        elif self._grad is None and self.node is not None and not self.retains_grad:
+                node.taken = weakref.ref(self._grad)
+        elif self._grad is None and self.requires_grad and not self.retains_grad:
             warn(
                 f"the .grad of a tensor of shape {self.array.shape} is read, but backward fills it only for leaves, "
-                f"and this was computed by {self.node.op.name}: call `t.retain_grad()` before backward, or read a leaf"
+                f"and this was computed by {node.op.name}: call `t.retain_grad()` before backward, or read a leaf"
             )
         return self._grad
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .alarms import warn_left
+from .calling import stored, within
 from .core import Leaf, require_float, wrap
 from .device import cpu_only
-from .dtypes import get_default_dtype
+from .dtypes import get_default_dtype, native
 from .duck import TRACES, Array, Duck
 from .errors import DtypeError, ShapeError
 from .mode import MODE
@@ -25,26 +26,33 @@ else:
     from .core import Tensor
 
 
-def array_of(data: Any, dtype: Any = None) -> np.ndarray:
+def array_of(data: Any, dtype: Any = None) -> Any:
     """A fresh array of Python data, of an array, or of a Tensor; ragged and non-numeric data are refused."""
     entered(data)
     if MODE.grad and in_graph(data):
-        warn_left("a new tensor is made of values that require a gradient", "Join tensors with `tg.stack([a, b])` or "
-                  "`tg.cat`, copy one with `t.clone()`; where it is meant, write `t.detach()`")  # fmt: skip
+        warn_left(
+            "a new tensor is made of values that require a gradient",
+            "Join tensors with `tg.stack([a, b])` or `tg.cat`, copy one with `t.clone()`; where it is meant, write "
+            "`t.detach()`",
+        )
+    dtype = dtype if dtype is None else np.dtype(dtype).newbyteorder("=")
     if isinstance(data, Tensor | Duck):
         array = data.array if isinstance(data, Tensor) else data
-        return array.astype(dtype or array.dtype) if isinstance(array, Duck) else np.array(array, dtype)
+        return array.astype(dtype or array.dtype) if isinstance(array, Duck) else native(np.array(array, dtype))
     python = isinstance(data, list | tuple | int | float)
     if isinstance(data, list | tuple):
         data = _unwrapped(data)
     try:
-        array = np.array(data)
+        array = native(np.array(data))
     except ValueError as error:
         raise ShapeError(f"tensor: the rows of this list differ in length: {error}") from None
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"tensor: numbers are expected, got {array.dtype} from {type(data).__name__}: {data!r:.80}")
     if dtype is None and python and array.dtype == np.float64 and not _holds_arrays(data):
         dtype = get_default_dtype()
+    if dtype is not None and python and array.size and array.dtype.kind == "i":
+        for extreme in (array.min(), array.max()):
+            within("tensor", int(extreme), dtype)
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
@@ -74,16 +82,16 @@ def _holds_arrays(data: Any) -> bool:
     return isinstance(data, np.ndarray | np.generic)
 
 
-def legacy_array(*data: Any) -> np.ndarray:
+def legacy_array(*data: Any) -> Any:
     """What `Tensor(...)` means in PyTorch: data in the default dtype, or sizes for an array of zeros."""
     if len(data) == 1 and not isinstance(data[0], int):
         return array_of(data[0], get_default_dtype())
     return np.zeros(sizes(data), get_default_dtype()) if data else np.zeros(0, get_default_dtype())
 
 
-def made(array: np.ndarray, requires_grad: bool = False) -> Tensor:
+def made(array: Any, requires_grad: bool = False) -> Tensor:
     """A fresh tensor, which owns its memory and so is nobody's view."""
-    array = array if array.base is None else array.copy()
+    array = native(array if array.base is None else array.copy())
     if TRACES and isinstance(array, np.ndarray):
         array = TRACES[-1].fresh(array)
     tensor = wrap(array)
@@ -118,12 +126,12 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return data if dtype is None else data.to(dtype)
     if isinstance(data, Array):
         entered(data)
-        return wrap(data if dtype is None else data.astype(dtype, copy=False))
+        return wrap(native(data if dtype is None else data.astype(dtype, copy=False)))
     return made(array_of(data, dtype))
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
-    """A tensor that shares the array's memory and dtype.
+    """A tensor that shares the array's memory and dtype; of an array in foreign byte order it is a copy.
 
     >>> import numpy as np, tinygrad_bp as tg
     >>> a = np.zeros(2)
@@ -136,14 +144,15 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(given, Array) or given.dtype.kind not in "biufc":
         raise DtypeError(f"from_numpy: expected a numeric ndarray, got {type(given).__name__}; use `tg.tensor(data)`")
     entered(given)
-    return wrap(given)
+    return wrap(native(given))
 
 
 def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     cpu_only(device)
     value = float(value) if hasattr(value, "known_number") else _number(value)  # a compiler's stand-in says what it is
+    dtype = np.dtype(dtype).newbyteorder("=")
     try:
-        return made(np.full(shape, value, dtype), requires_grad)
+        return made(np.full(shape, stored("full", value, dtype), dtype), requires_grad)
     except ValueError as error:
         raise ShapeError(f"a tensor of shape {shape}: {error}") from None
 

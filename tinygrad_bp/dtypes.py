@@ -26,6 +26,11 @@ _DEFAULT = [float32]
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 
 
+def native(array: Any) -> Any:
+    """An array in this machine's order of bytes: a copy of one that was read from a file of another machine."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def get_default_dtype() -> np.dtype[Any]:
     """The dtype of tensors made from Python floats: float32 until it is set otherwise.
 

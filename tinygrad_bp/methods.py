@@ -14,7 +14,7 @@ from .declare import REGISTRY, Op, parameters
 from .duck import as_array
 from .errors import DtypeError
 from .inplace import copy_, fill_, in_place, setitem, zero_
-from .ops.arithmetic import add, div, floor_divide, reciprocal, sub, trunc
+from .ops.arithmetic import add, div, floor_divide, reciprocal, sub, trunc_divide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def division(a: Any, b: Any = None, *, other: Any = None, rounding_mode: str | N
         raise DtypeError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
     if rounding_mode == "floor":
         return floor_divide(a, b)
-    return trunc(div(a, b)) if rounding_mode else div(a, b)
+    return trunc_divide(a, b) if rounding_mode else div(a, b)
 
 
 def quotient(b: Any, other: Any) -> Any:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from ..core import wrap
+from ..core import Tensor, wrap
+from ..dtypes import get_default_dtype, result_type
 from ..errors import DtypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -285,18 +286,26 @@ def default_collate(batch: Sequence[Any]) -> Any:
     >>> images.array.shape, names
     ((2, 2), ['a', 'b'])
     """
+    if not batch:
+        raise ShapeError("default_collate: a batch of no samples cannot be stacked")
     first = batch[0]
-    if hasattr(first, "array") and hasattr(first, "requires_grad"):
+    if isinstance(first, Tensor):
+        _alike(batch, Tensor)
         if any(sample.requires_grad for sample in batch):
             return np.stack(batch)  # Tensors all the way: the batch belongs to the graph
         return _stack([sample.array for sample in batch])
     if isinstance(first, (str, bytes)):
         return list(batch)
     if isinstance(first, (np.ndarray, np.generic, int, float)):
-        return _stack(batch)
+        return _stack([sample.array if isinstance(sample, Tensor) else sample for sample in batch])
     if isinstance(first, Mapping):
+        _alike(batch, Mapping)
+        missing = [key for key in first if any(key not in sample for sample in batch)]
+        if missing:
+            raise ShapeError(f"default_collate: some samples lack {missing}; give a collate_fn")
         return {key: default_collate([sample[key] for sample in batch]) for key in first}
     if isinstance(first, Sequence):
+        _alike(batch, Sequence)
         if len({len(sample) for sample in batch}) > 1:
             raise ShapeError(
                 "default_collate: the samples have different lengths; give a collate_fn that pads them"
@@ -331,10 +340,25 @@ def _stack(samples: Sequence[Any]) -> Any:
         raise ShapeError(
             f"default_collate: samples of shapes {sorted(shapes)} do not stack; give a collate_fn"
         )
-    array = np.stack(samples)
-    if array.dtype.kind not in "biufc":
-        raise DtypeError(f"default_collate: cannot stack samples of dtype {array.dtype}; give a collate_fn")
-    return wrap(array)
+    arrays = [np.asarray(sample) for sample in samples]
+    for array in arrays:
+        if array.dtype.kind not in "biufc":
+            raise DtypeError(f"default_collate: cannot stack samples of dtype {array.dtype}; give a collate_fn")
+    if all(array.dtype == arrays[0].dtype for array in arrays):
+        return wrap(np.stack(arrays))
+    bare = arrays[0].dtype.kind in "iub" and not isinstance(samples[0], np.ndarray)  # numbers take the default dtype
+    kinds = [get_default_dtype().type(0) if bare and a.dtype.kind == "f" else a for a in arrays]
+    return wrap(np.stack(arrays).astype(result_type(*map(np.asarray, kinds))))
+
+
+def _alike(samples: Sequence[Any], kind: type) -> None:
+    """Raise if the samples are not all of the first one's kind."""
+    for i, sample in enumerate(samples):
+        if not isinstance(sample, kind) or isinstance(sample, str | bytes):
+            raise DtypeError(
+                f"default_collate: sample 0 is a {type(samples[0]).__name__} and sample {i} a {type(sample).__name__}; "
+                "make them alike, or give a collate_fn"
+            )
 
 
 def _rows(dataset: Any, indices: Sequence[int]) -> list[Any] | None:

@@ -89,11 +89,8 @@ class _Gate:
 
     def _arriving(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         self.grad_output = grads
-        if not self.leaves and any(g is not None for g in self._leaving((None,) * self.arguments)):
-            raise GraphError(
-                f"a backward hook of {type(self.module).__name__} returned a gradient, but no input of this call needs "
-                "one: return None"
-            )
+        if not self.leaves:
+            self._leaving((None,) * self.arguments)
         return grads
 
     def _leaving(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -101,6 +98,13 @@ class _Gate:
             changed = hook(self.module, grads, self.grad_output)
             if changed is not None:
                 changed = changed if isinstance(changed, tuple) else (changed,)
+                if not self.leaves:
+                    if any(g is not None for g in changed):
+                        raise GraphError(
+                            f"a backward hook of {type(self.module).__name__} returned a gradient, but no input of "
+                            "this call needs one: return None"
+                        )
+                    continue
                 if len(changed) != len(grads):
                     raise ShapeError(
                         f"a backward hook of {type(self.module).__name__} returned {len(changed)} gradients for "

@@ -7,6 +7,7 @@ from typing import Any
 from ..alarms import warn_left
 from ..core import Leaf, Tensor, require_float
 from ..creation import array_of
+from ..dtypes import native
 from ..mode import MODE
 
 
@@ -35,7 +36,7 @@ class Parameter(Tensor):
                     "`nn.Parameter(t.detach())`",
                 )
         else:
-            self.array = data if hasattr(data, "__array_ufunc__") else array_of(data)
+            self.array = native(data) if hasattr(data, "__array_ufunc__") else array_of(data)
         self.node = self._grad = None
         if requires_grad:
             require_float(self.array)

@@ -11,8 +11,12 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..calling import within
 from ..core import Tensor
 from ..declare import Case, composite, elementwise, publish
+from ..dtypes import get_default_dtype
+from ..duck import check
+from ..errors import ArgumentError
 
 ZERO = np.zeros_like  # the derivative of a staircase
 
@@ -27,16 +31,45 @@ div = elementwise(
     operators=("truediv",),
     domain=(0.3, 3.0),
 )
+
+
+def _whole(a: Any, b: Any) -> bool:
+    """Whether a and b meet in integers: then there is no infinity that could stand for a division by 0."""
+    return np.result_type(*[x if isinstance(x, int | float) else x.dtype for x in (a, b)]).kind in "iub"
+
+
+def _not_zero(b: Any) -> None:
+    if not np.all(b):
+        raise ArgumentError("division of integers by 0: use floats, `a.float() / b`, or `tg.where(b == 0, 1, b)`")
+
+
+def _divided(function: Any, a: Any, b: Any) -> Any:
+    if _whole(a, b):
+        check(_not_zero, b)
+    return function(a, b)
+
+
 floor_divide = elementwise(
-    np.floor_divide, "a / b rounded down", ZERO_A := lambda g: ZERO(g), ZERO_A,
-    operators=("floordiv", "rfloordiv"), domain=(0.3, 3.0), flat=True,
+    lambda a, b: _divided(np.floor_divide, a, b), "a / b rounded down", ZERO_A := lambda g: ZERO(g), ZERO_A,
+    operators=("floordiv", "rfloordiv"), numpy=(np.floor_divide,), domain=(0.3, 3.0), flat=True,
 )  # fmt: skip
+trunc_divide = elementwise(
+    lambda a, b: _divided(_towards_zero, a, b), "a / b rounded towards 0", ZERO_A, ZERO_A,
+    method=False, shown="div", internal=True, domain=(0.3, 3.0), flat=True,
+)  # fmt: skip
+
+
+def _towards_zero(a: Any, b: Any) -> Any:
+    return (a - np.fmod(a, b)) // b if _whole(a, b) else np.trunc(np.true_divide(a, b))
+
+
 remainder = elementwise(
-    np.remainder,
+    lambda a, b: _divided(np.remainder, a, b),
     "what is left of a after whole b's, with the sign of b",
     lambda g: g,
     lambda g, a, b: -g * np.floor_divide(a, b),
     operators=("mod", "rmod"),
+    numpy=(np.remainder,),
     domain=(0.3, 3.0),
 )
 power = elementwise(
@@ -148,6 +181,8 @@ def pow(a: Any, b: Any) -> Any:
     """
     if isinstance(b, int | float) and isinstance(a, Tensor):
         a = cast("Any", a)
+        if isinstance(b, float) and a.dtype.kind in "biu":
+            a = a.to(get_default_dtype())
         a = a.long() if a.dtype.kind == "b" and not isinstance(b, bool) else a
         return square(a) if b == 2 else pow_number(a, b)
     return power(a, b)
@@ -169,10 +204,16 @@ def round(x: Any, decimals: int = 0) -> Any:
 )
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     """x kept between `min` and `max`, numbers or tensors; None leaves a side open."""
+    if min is None and max is None:
+        raise ArgumentError("clamp: at least one of min and max must be given")
+    bounds = [bound for bound in (min, max) if bound is not None]
+    for bound in bounds:
+        within("clamp", bound, x.dtype)
+    whole = x.dtype.kind in "biu" and not any(isinstance(b, Tensor) and b.array.dtype.kind == "f" for b in bounds)
     low, high = -inf if min is None else min, inf if max is None else max
-    if isinstance(low, Tensor) or isinstance(high, Tensor):
+    if not whole and (isinstance(low, Tensor) or isinstance(high, Tensor)):
         return clip_tensors(x, low, high)
-    if x.dtype.kind in "biu":  # an open side must not turn integers into floats
+    if whole:  # an open side must not turn integers into floats
         x = x if min is None else maximum(x, min)
         return x if max is None else minimum(x, max)
     return clip_numbers(x, low, high)
@@ -191,6 +232,9 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Any:
     """`a` where the condition holds and `b` elsewhere; with the condition alone, the indices where it holds."""
     if a is None and b is None:
         return condition.nonzero(as_tuple=True)
+    for number, other in ((a, b), (b, a)):
+        if isinstance(other, Tensor):
+            within("where", number, other.array.dtype)
     return select(a, b, condition)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..calling import normal_axes, normal_axis
 from ..declare import Case, constant, publish
 
 eq = constant(np.equal, "a = b", operators=("eq",))
@@ -31,26 +32,49 @@ isfinite = constant(np.isfinite, "neither infinite nor NaN")
 
 def _arg(function: Any) -> Any:
     def forward(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        return function(x, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=keepdims)
+        return function(x, axis=axis, keepdims=keepdims)
 
     return forward
+
+
+def _one(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """One axis or none; a 0-d tensor has axis 0 for who asks, and none in truth."""
+    i = None if axis is None else normal_axis(axis, x.ndim, "argmax/argmin")
+    return x, i if x.ndim else None, keepdims
+
+
+def _several(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Any number of axes; an empty tuple folds nothing, as in PyTorch."""
+    return x, axis if axis is None or axis in ((), []) else normal_axes(axis, x.ndim, "all/any"), keepdims
+
+
+def _all_or_several(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Here an empty tuple means all."""
+    return x, (None if axis is None else normal_axes(axis, x.ndim, "count_nonzero")) or None, keepdims
+
+
+def _sorting(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    return x, normal_axis(axis, x.ndim, "argsort"), descending, stable
 
 
 FOLDED = (Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case(()))
 
 
-def _count_nonzero(x: Any, axis: Any, keepdims: bool) -> Any:
-    return np.count_nonzero(x, axis=None if axis == () else axis, keepdims=keepdims)  # () means all, as in PyTorch
-
-
-argmax = constant(_arg(np.argmax), "position of the largest, the first of a tie", numpy=(np.argmax,), cases=FOLDED)
-argmin = constant(_arg(np.argmin), "position of the smallest, the first of a tie", numpy=(np.argmin,), cases=FOLDED)
-all = constant(_arg(np.all), "whether all are nonzero", numpy=(np.all,), cases=FOLDED)
-any = constant(_arg(np.any), "whether one is nonzero", numpy=(np.any,), cases=FOLDED)
-count_nonzero = constant(_arg(_count_nonzero), "how many are nonzero", numpy=(np.count_nonzero,), cases=FOLDED)
+argmax = constant(
+    _arg(np.argmax), "position of the largest, the first of a tie", front=_one, numpy=(np.argmax,), cases=FOLDED
+)
+argmin = constant(
+    _arg(np.argmin), "position of the smallest, the first of a tie", front=_one, numpy=(np.argmin,), cases=FOLDED
+)
+all = constant(_arg(np.all), "whether all are nonzero", front=_several, numpy=(np.all,), cases=FOLDED)
+any = constant(_arg(np.any), "whether one is nonzero", front=_several, numpy=(np.any,), cases=FOLDED)
+count_nonzero = constant(
+    _arg(np.count_nonzero), "how many are nonzero", front=_all_or_several, numpy=(np.count_nonzero,), cases=FOLDED
+)
 argsort = constant(
     lambda x, axis=-1, descending=False, stable=True: order(x, axis, descending),
     "the indices that sort x along an axis, equal entries in their old order",
+    front=_sorting,
     numpy=(np.argsort,),
     cases=(Case((2, 3)), Case((3, 2), axis=0), Case((2, 3), axis=-1, descending=True)),
 )
@@ -67,10 +91,12 @@ searchsorted = constant(
 
 def order(x: Any, axis: int, descending: bool) -> Any:
     """The stable sorting order; descending keeps equal entries in their old order too, so it is no mere flip."""
+    if not x.ndim:
+        return np.zeros((), np.int64)
     if not descending:
         return np.argsort(x, axis=axis, kind="stable")
     flipped = np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
-    return x.shape[axis] - 1 - flipped if x.ndim else flipped
+    return x.shape[axis] - 1 - flipped
 
 
 publish(globals())

@@ -13,10 +13,11 @@ import numpy as np
 from ..core import Tensor, wrap
 from ..declare import Case, bilinear, composite, publish
 from ..duck import as_array
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from .shapes import permute
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SORTED = "".join(sorted(LETTERS))  # the order of numbers is the order of letters, which decides an output not given
 
 contract = bilinear(
     lambda a, b, ia, ib, out: np.einsum(f"{ia},{ib}->{out}", a, b, optimize=True),
@@ -47,7 +48,12 @@ contract = bilinear(
     ),
 )
 def einsum(equation: str, *operands: Any) -> Any:
-    """Products of the operands' entries, summed over the letters that the output lacks."""
+    """Products of the operands' entries, summed over the letters that the output lacks.
+
+    The letters may also be given as lists of numbers, each after its operand: `einsum(a, [0, 1], b, [1, 2], [0, 2])`.
+    """
+    if not isinstance(equation, str):
+        equation, operands = _from_lists((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], list | tuple):
         operands = tuple(operands[0])
     operands = tuple([x if isinstance(x, Tensor) else wrap(as_array(x)) for x in operands])
@@ -62,6 +68,22 @@ def einsum(equation: str, *operands: Any) -> Any:
         done.insert(0, (_contract(a, ia, b, ib, out), out))
     x, letters = _sum_out(*done[0], set(output))
     return permute(x, tuple(letters.index(c) for c in output)) if output else x.reshape(())
+
+
+def _from_lists(given: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """The equation for operands that alternate with lists of their dimensions' numbers, the output's list last."""
+    count = len(given) // 2
+    lists = [*given[1 : 2 * count : 2], *given[2 * count :]]
+    if not count or any(not isinstance(numbers, list | tuple) for numbers in lists):
+        raise DtypeError(
+            'einsum: an equation and its operands are expected, `einsum("ij,jk->ik", a, b)`, or operands with lists of '
+            "numbers, `einsum(a, [0, 1], b, [1, 2], [0, 2])`"
+        )
+    for n in (n for numbers in lists for n in numbers):
+        if n is not Ellipsis and not (hasattr(n, "__index__") and 0 <= n.__index__() < len(LETTERS)):
+            raise DtypeError(f"einsum: a number from 0 to {len(LETTERS) - 1} or … names a dimension, not {n!r}")
+    words = ["".join("..." if n is Ellipsis else SORTED[n] for n in numbers) for numbers in lists]
+    return ",".join(words[:count]) + ("->" + words[count] if len(words) > count else ""), given[: 2 * count : 2]
 
 
 def _contract(a: Any, ia: str, b: Any, ib: str, out: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from .. import dialect
-from ..calling import normal_axis
+from ..calling import normal_axis, stored
 from ..core import Tensor
 from ..declare import Case, composite, constant, fused, linear, publish
 from ..duck import as_array, opaque
@@ -159,7 +159,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     if isinstance(value, int | float) and x.dtype.kind in "biu":
         if not float(value).is_integer():
             raise DtypeError(f"masked_fill: {value} does not fit in a tensor of {x.dtype}; convert first: `x.float()`")
-        value = x.dtype.type(value).item()
+        value = stored("masked_fill", int(value), x.dtype)
     return select(value, x, _mask(mask, "masked_fill"))
 
 
@@ -190,7 +190,8 @@ nonzero_rows = constant(
 @composite(cases=(Case((2, 3)), Case((2, 3), as_tuple=True), Case((0,))))
 def nonzero(x: Any, as_tuple: bool = False) -> Any | tuple[Any, ...]:
     """The indices of the nonzero entries, a row each; with `as_tuple` one vector for each dimension."""
-    rows = nonzero_rows(x)
+    rows = nonzero_rows(x.reshape(1) if as_tuple and not x.ndim else x)
+    x = x.reshape(1) if as_tuple and not x.ndim else x
     return tuple(rows[:, i] for i in range(x.ndim)) if as_tuple else rows
 
 

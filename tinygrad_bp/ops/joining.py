@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..alias import SEVERAL, bar
-from ..calling import normal_axis, promote
+from ..calling import normal_axis, promote, unrecorded
 from ..core import PLAIN, Tensor, recorded, wrap
 from ..declare import Case, Op, composite, declare, publish
 from ..duck import as_array
@@ -56,7 +56,7 @@ def _cat(tensors: Any, axis: int = 0) -> Any:
         ) from None
     nodes = [x.node for x in given]
     if not MODE.grad or not any(node is not None for node in nodes):
-        return wrap(y)
+        return unrecorded(_op, y, nodes)
     ends = list(accumulate((a.shape[axis] for a in arrays), initial=0))
     edges = [(node, i, (axis, ends[i], ends[i + 1])) for i, node in enumerate(nodes) if node is not None]
     return recorded(_op, tuple(edges), y)
@@ -101,11 +101,11 @@ def hstack(tensors: Any) -> Any:
 def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
     """Parts along an axis: of one size (the last may be smaller), or of the sizes in a list."""
     i = normal_axis(axis, x.ndim, "split")
-    length = x.shape[i]
+    length = _length(x, i, "split")
     if isinstance(split_size, int):
-        if split_size <= 0:
+        if split_size < 0 or (split_size == 0 and length):
             raise ShapeError(f"split: the size of a part must be positive, got {split_size}")
-        split_size = [min(split_size, length - start) for start in range(0, length, split_size)] or [0]
+        split_size = [min(split_size, length - start) for start in range(0, length, split_size or 1)] or [0]
     if sum(split_size) != length:
         raise ShapeError(f"split: sizes {list(split_size)} add up to {sum(split_size)}, but dimension {i} has {length}")
     ends = list(accumulate(split_size, initial=0))
@@ -124,17 +124,21 @@ def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Any, ...]:
     """At most `chunks` parts of equal size along an axis, the last one smaller."""
     if chunks <= 0:
         raise ShapeError(f"chunk: the number of parts must be positive, got {chunks}")
-    length = x.shape[normal_axis(axis, x.ndim, "chunk")]
-    return split(x, max(-(-length // chunks), 1), axis)
+    length = _length(x, normal_axis(axis, x.ndim, "chunk"), "chunk")
+    return split(x, [0] * chunks, axis) if not length else split(x, max(-(-length // chunks), 1), axis)
 
 
 @composite(cases=(Case((2, 3)), Case((2, 3), axis=-1)))
 def unbind(x: Any, axis: int = 0) -> tuple[Any, ...]:
     """The slices along an axis, that axis gone."""
     i = normal_axis(axis, x.ndim, "unbind")
+    return _several([x[(slice(None),) * i + (k,)] for k in range(_length(x, i, "unbind"))])
+
+
+def _length(x: Any, axis: int, op: str) -> int:
     if x.ndim == 0:
-        raise ShapeError("unbind: a 0-d tensor has no dimension to take apart")
-    return _several([x[(slice(None),) * i + (k,)] for k in range(x.shape[i])])
+        raise ShapeError(f"{op}: a 0-d tensor has no dimension to take apart")
+    return int(x.shape[axis])
 
 
 publish(globals())

@@ -202,12 +202,14 @@ SPREAD = (
 @composite(cases=SPREAD)
 def var(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
     """Mean squared distance from the mean, divided by n - correction (1 unless `unbiased` is False)."""
+    axis, unbiased = (None, axis) if isinstance(axis, bool) else (axis, unbiased)  # PyTorch's `x.var(False)`
     return variance(x, axis, keepdims, _freedom(x, axis, correction, unbiased))
 
 
 @composite(cases=SPREAD)
 def std(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
     """Square root of the variance; where all entries are equal its gradient is 0."""
+    axis, unbiased = (None, axis) if isinstance(axis, bool) else (axis, unbiased)
     return deviation(x, axis, keepdims, _freedom(x, axis, correction, unbiased))
 
 
@@ -230,7 +232,7 @@ def _freedom(x: Any, axis: Any, correction: Any, unbiased: bool) -> float:
 )
 def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
     """The p-norm over `axis`: 2 and 'fro' Euclidean, inf and -inf extremes, 0 the count of nonzeros."""
-    if p in (2, "fro"):
+    if p in (2, "fro", None):
         return norm_2(x, axis, keepdims)
     if p == inf:
         return amax(abs_of(x), axis, keepdims)

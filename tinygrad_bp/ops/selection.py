@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from builtins import all as all_of
 from collections import namedtuple
+from math import nan
 from typing import Any
 
 from ..calling import normal_axis
@@ -26,7 +27,7 @@ def _extreme(x: Any, axis: Any, keepdims: bool, whole: Any, position: Any) -> An
         return whole(x)
     axis = normal_axis(axis, x.ndim, "max")
     if x.ndim == 0:
-        return Found(x, position(x))
+        return Found(x.clone(), position(x))
     if x.shape[axis] == 0:
         raise ShapeError(f"max/min: dimension {axis} of shape {tuple(x.shape)} is empty and has no largest entry")
     indices = position(x, axis=axis, keepdims=True)
@@ -57,7 +58,8 @@ def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any | tuple[Any, An
 def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> tuple[Any, Any]:
     """(values, indices) in order along an axis; equal entries keep their old order."""
     if x.ndim == 0:
-        return Found(x, argsort(x.reshape(1)).reshape(()))
+        normal_axis(axis, 0, "sort")
+        return Found(x.clone(), argsort(x))
     indices = argsort(x, axis=normal_axis(axis, x.ndim, "sort"), descending=descending)
     return Found(take_along_dim(x, indices, axis), indices)
 
@@ -66,8 +68,10 @@ def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) 
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Any, Any]:
     """(values, indices) of the k largest (or smallest) entries along an axis, in order."""
     i = normal_axis(axis, x.ndim, "topk")
-    if not 0 <= k <= x.shape[i]:
-        raise ShapeError(f"topk: k = {k} is out of range for dimension {i} of size {x.shape[i]}")
+    if x.ndim == 0 and k in (0, 1):
+        return Found(x.clone(), argsort(x))
+    if not x.ndim or not 0 <= k <= x.shape[i]:
+        raise ShapeError(f"topk: k = {k} is out of range for dimension {i} of shape {tuple(x.shape)}")
     indices = argsort(x, axis=i, descending=largest)[(slice(None),) * i + (slice(0, k),)]
     return Found(take_along_dim(x, indices, i), indices)
 
@@ -75,13 +79,17 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = Tr
 @composite(cases=(Case((5,)), Case((2, 2)), Case((2, 3), axis=1), Case((3, 4), axis=0, keepdims=True)))
 def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The middle entry in order, of two the lower one; along an axis (values, indices)."""
-    if not all_of(x.shape):
+    if axis is None and x.dtype.kind == "f" and not all_of(x.shape):
+        return x.sum() * nan
+    if axis is None and not all_of(x.shape):
         raise ShapeError(f"median: an empty tensor of shape {tuple(x.shape)} has no middle entry")
     if axis is None:
         return median_of(x)
     i = normal_axis(axis, x.ndim, "median")
     if x.ndim == 0:
-        return Found(x, argsort(x.reshape(1)).reshape(()))
+        return Found(x.clone(), argsort(x))
+    if not x.shape[i]:
+        raise ShapeError(f"median: dimension {i} of shape {tuple(x.shape)} is empty and has no middle entry")
     indices = argsort(x, axis=i)[(slice(None),) * i + (slice((n := (x.shape[i] - 1) // 2), n + 1),)]
     values = take_along_dim(x, indices, i)
     return Found(values, indices) if keepdims else Found(values.squeeze(i), indices.squeeze(i))

@@ -120,18 +120,29 @@ permute = linear(
     view=True,
     cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((2, 3), axes=(1, 0)), Case((), axes=())),
 )
+def _flip(x: Any, *axis: Any) -> Any:
+    given = axis[0] if len(axis) == 1 else axis
+    return x, normal_axes(given, x.ndim, "flip") if given != () and given != [] else ()
+
+
 flip = linear(
     lambda x, axis: np.flip(x, axis).copy(),  # with memory of its own, as in PyTorch
     "back to front along axes",
     lambda g, axis: np.flip(g, axis),
-    front=lambda x, *axis: (x, normal_axes(axis[0] if len(axis) == 1 else axis, x.ndim, "flip")),
+    front=_flip,
     numpy=(np.flip,),
     cases=(Case((2, 3), axis=(1,)), Case((2, 3), axis=(0, 1))),
 )
 
 
 def _roll(x: Any, shifts: Any, axis: Any = None) -> Any:
-    return x, shifts, axis if axis is None else normal_axes(axis, x.ndim, "roll")
+    by = sizes((shifts,))
+    axes = () if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    if len(by) != (len(axes) or 1):
+        raise ShapeError(f"roll: {len(by)} shifts {by} for {len(axes) or 'all'} dimensions: one for each is needed")
+    if not axes or not x.ndim:
+        return x, by[0], None
+    return x, by, tuple(normal_axis(a, x.ndim, "roll") for a in axes)
 
 
 def _negative(shifts: Any) -> Any:
@@ -146,10 +157,19 @@ roll = linear(
     numpy=(np.roll,),
     cases=(Case((2, 3), shifts=1, axis=1), Case((5,), shifts=2), Case((2, 3), shifts=(1, -1), axis=(0, 1))),
 )
+
+
+def _matrices(x: Any, diagonal: int = 0) -> Any:
+    if x.ndim < 2:
+        raise ShapeError(f"tril/triu: a matrix, or several, is expected, not a tensor of shape {tuple(x.shape)}")
+    return x, diagonal.__index__()
+
+
 tril = linear(
     lambda x, diagonal=0: np.tril(x, diagonal),
     "the lower triangle, zeros above the diagonal",
     lambda g, diagonal: np.tril(g, diagonal),
+    front=_matrices,
     numpy=(np.tril,),
     cases=(Case((3, 4), diagonal=0), Case((2, 3, 3), diagonal=-1)),
 )
@@ -157,6 +177,7 @@ triu = linear(
     lambda x, diagonal=0: np.triu(x, diagonal),
     "the upper triangle, zeros below the diagonal",
     lambda g, diagonal: np.triu(g, diagonal),
+    front=_matrices,
     numpy=(np.triu,),
     cases=(Case((3, 4), diagonal=0), Case((2, 3, 3), diagonal=1)),
 )
@@ -294,6 +315,9 @@ def repeat_interleave(x: Any, repeats: Any, axis: Any = None) -> Any:
     """Each entry along an axis repeated: the same number of times, or each its own."""
     x, i = (ravel(x), 0) if axis is None else (x, normal_axis(axis, x.ndim, "repeat_interleave"))
     count = repeats.array if isinstance(repeats, Tensor) else np.asarray(repeats)
+    x = x if x.ndim else ravel(x)
+    if count.dtype.kind not in "iu" or (count.size and count.min() < 0):
+        raise ShapeError(f"repeat_interleave: a number of repeats is an int, at least 0, not {repeats!r:.60}")
     if count.ndim and count.size not in (1, x.shape[i]):
         raise ShapeError(f"repeat_interleave: {count.size} repeats for {x.shape[i]} entries")
     return x[(slice(None),) * i + (np.repeat(np.arange(x.shape[i]), count),)]
