@@ -145,7 +145,7 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     nodes = [t.node if isinstance(t, Tensor) else None for t in inputs]
     if len(arrays) > 1:
         arrays = list(promote(arrays))
-    if op.adds_up and any(isinstance(a, Array) and a.dtype is HALF for a in arrays):
+    if op.adds_up and getattr(arrays[0], "dtype", None) is HALF:  # they have met in one dtype
         op = op.halves
     try:
         y = op.forward(*arrays, *params)
