@@ -103,7 +103,7 @@ def _download(base_url: str, path: str, by_hand: str) -> str:
                 if bar is not None:
                     bar.update(len(chunk))
     except (OSError, HTTPException) as error:
-        raise ConnectionError(f"{url} could not be fetched ({error}). {by_hand}") from error
+        raise ConnectionError(f"{url} could not be fetched ({error}). {by_hand}") from None
     found = hashlib.sha256(data).hexdigest()
     if len(data) != size or found != digest:
         amount = "more" if len(data) > size else len(data)
