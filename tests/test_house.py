@@ -24,7 +24,8 @@ from tinygrad_bp.declare import REGISTRY, parameters
 PACKAGE = Path(tg.__file__).parent
 # From the foundation upwards; a module imports from the rooms before its own, and from its own package.
 ROOMS = """
-errors | duck | mode memory dtypes kernels files device cuda | header core | dialect calling | declare | ops | creation inplace
+errors | duck | mode memory dtypes kernels files device cuda
+| header core | dialect calling | declare | ops | creation inplace
 random | conversion methods | numpy_api printing | autograd | sampling utilities _tensor | serialize | nn | optim | data
 | gradcheck compiler draw reference stub | testing | __main__
 """

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import ArgumentError, DtypeError, FileFormatError
 
-try:
+fcntl: Any = None  # no such locks on this system: see `_lock`
+with suppress(ImportError):
     import fcntl
-except ImportError:  # no such locks on this system: see `_lock`
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +94,7 @@ def _written(name: str, target: str) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            if fcntl is None:
+            if not fcntl:
                 file.close()  # an open file cannot be renamed there
             os.replace(temporary, target)  # while it is locked: an unlocked one might be removed as stale
     except BaseException:
@@ -111,14 +110,14 @@ def _begun(folder: str) -> tuple[str, BinaryIO]:
         temporary = os.path.join(folder, f".tinygrad_bp-{os.urandom(8).hex()}.tmp")
         file = open(temporary, "xb")  # noqa: SIM115 - closed by the caller
         _lock(file.fileno(), wait=True)
-        if fcntl is None or os.fstat(file.fileno()).st_nlink:
+        if not fcntl or os.fstat(file.fileno()).st_nlink:
             return temporary, file
         file.close()  # somebody took it for a stale one, in the moment before it was locked
 
 
 def _lock(descriptor: int, wait: bool = False) -> bool:
     """Whether the file is ours now; not if another holds it, or if the disk has no locks."""
-    if fcntl is None:
+    if not fcntl:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -173,7 +172,7 @@ def read_up_to(stream: Readable, limit: int) -> bytearray:
 def refuse_bomb(size: int, unpacked: int) -> None:
     """Raise ValueError if a compressed file of `size` bytes holds more than a file may."""
     if unpacked > max(MAX_UNPACKED, MAX_RATIO * size):
-        raise ValueError(f"its {size} bytes unpack to {unpacked}, above the limit of 1 GiB and {MAX_RATIO} times: a bomb")
+        raise ValueError(f"its {size} bytes unpack to {unpacked}, more than 1 GiB and {MAX_RATIO} times as many: a bomb")
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """The header of a .safetensors file, read in the memory that it deserves; read `serialize.py` next.
 
-JSON can hold a thousand times what its reader expects: `[[],[],…` takes 27 bytes of memory for each of its own. But this
-header has a plain form, a name and three fields for each tensor. So the text is walked with two regular expressions, one
-tensor after another; only a piece of the right form and of bounded length is given to the JSON reader, and what is kept of
-it is smaller than its text. Every number is checked against the size of the file before memory is taken for data.
+JSON can hold a thousand times what its reader expects: `[[],[],…` takes 27 bytes of memory for each of its own. But
+this header has a plain form, a name and three fields for each tensor. So the text is walked with a few regular
+expressions, one tensor after another; only a piece of the right form and of bounded length is given to the JSON reader,
+and what is kept of it is smaller than its text. Every number is checked against the size of the file before memory is
+taken for data.
 
 Source: https://github.com/huggingface/safetensors#format.
 """
@@ -46,6 +47,8 @@ FIELDS = re.compile(rb"\{[^{}]{0,%d}+\}" % MAX_ENTRY)
 NEXT = re.compile(SPACE + rb"([,}])")
 EMPTY = re.compile(rb"\{" + SPACE + rb"\}")
 END = re.compile(SPACE + rb"\Z")
+PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # two escapes that are one character
+PIECE = re.compile(rb"(?:[^\\\x80-\xff]|[\x80-\xff][\x80-\xbf]*+|" + PAIR + rb"|\\.){1,100000}+")
 
 
 class Entry(NamedTuple):
@@ -116,12 +119,14 @@ def _object(text: bytes, at: int, what: str, pair: Callable[[str, int], int]) ->
 
 
 def _text(text: bytes, start: int, end: int) -> str:
-    """A JSON string; one without escapes is decoded where it stands, since a widened copy takes four times its size."""
+    """A JSON string. One wide character makes a str take four bytes for each: so it is made once, of UTF-8."""
+    inside = memoryview(text)[start + 1 : end - 1]
     if text.find(b"\\", start, end) < 0:
-        return str(memoryview(text)[start + 1 : end - 1], "utf-8")
-    value: str = json.loads(text[start:end])
-    value.encode()  # a lone surrogate, "\ud800", is no text: UnicodeEncodeError is a ValueError
-    return value
+        return str(inside, "utf-8")
+    plain = bytearray()
+    for piece in PIECE.finditer(inside):
+        plain += json.loads(b'"%b"' % piece[0]).encode()  # UnicodeEncodeError, a ValueError, for half of a pair
+    return str(plain, "utf-8")
 
 
 def _metadata(text: bytes, at: int) -> tuple[dict[str, str], int]:
