@@ -13,7 +13,7 @@ import numpy as np
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, result_type
 from .duck import TRACES, Array, as_array
-from .errors import AxisError, DtypeError, ShapeError, TensorError
+from .errors import FORGOT, AxisError, DtypeError, ShapeError, TensorError, kind_of
 from .memory import REWRITTEN, check_alias
 from .mode import MODE
 
@@ -36,10 +36,21 @@ def operand(value: Any, op: Op) -> Any:
         return value
     if hasattr(value, "__array_ufunc__") and not isinstance(value, ndarray):
         return value
-    raise DtypeError(
-        f"{op.name}: expected a Tensor, an array or a number, got {type(value).__name__}"
-        f"{f' of {value.dtype}' if isinstance(value, ndarray) else ''}; make a tensor of it first: `tg.tensor(...)`"
-    )
+    raise no_tensor(op, value)
+
+
+def no_tensor(op: Op, value: Any) -> DtypeError:
+    """The refusal of what is no tensor, no array and no number, or a number where that is not enough."""
+    told = f"{value.dtype} {value.shape}" if isinstance(value, ndarray) else kind_of(value)
+    kinds = "a Tensor or an array" if isinstance(value, Number) else "a Tensor, an array or a number"
+    fix = FORGOT if value is None else "; make a tensor of it first: `tg.tensor(...)`"
+    return DtypeError(f"{op.name}: expected {kinds}, got {told}{fix}")
+
+
+def stranger(op: Op, args: Sequence[Any], error: AttributeError) -> Exception:
+    """What to raise where an argument lacks what every tensor has: it is none."""
+    bad = any(error.obj is value for value in args) and not isinstance(error.obj, Tensor)
+    return no_tensor(op, error.obj) if bad else error
 
 
 def unary(op: Op) -> Callable[[Any], Any]:
@@ -198,7 +209,10 @@ def general(op: Op) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(x) for x in args[:count]]
-        values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
+        try:
+            values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
+        except AttributeError as error:
+            raise stranger(op, args, error) from None
         params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
         return apply(op, values[:count], params)
 
@@ -252,7 +266,10 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given = [wrap(x) if isinstance(x, Array) else x for x in args[:count]]
-        return function(*given, *args[count:], **kwargs)
+        try:
+            return function(*given, *args[count:], **kwargs)
+        except AttributeError as error:
+            raise stranger(op, args, error) from None
 
     return call
 
@@ -270,8 +287,8 @@ def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
 def normal_axis(axis: Any, ndim: int, op: str) -> int:
     try:
         found = axis.__index__()
-    except AttributeError:
-        raise DtypeError(f"{op}: a dimension is an int, not {type(axis).__name__}") from None
+    except (AttributeError, TypeError, TensorError):
+        raise DtypeError(f"{op}: a dimension is an int, not {kind_of(axis)}") from None
     size = max(ndim, 1)  # a 0-d tensor has axes 0 and -1, as in PyTorch
     if not -size <= found < size:
         raise AxisError(f"{op}: dimension {found} is out of range for a tensor of {ndim} dimensions")

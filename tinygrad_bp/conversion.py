@@ -14,7 +14,7 @@ from .core import Leaf, Tensor, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
-from .dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from .dtypes import dtype_of, float16, float32, float64, int8, int16, int32, int64, uint8
 from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
 
@@ -199,7 +199,15 @@ class Methods:
         return id(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.array.item(), spec) if spec and self.array.size == 1 else format(repr(self), spec)
+        if spec and self.array.size == 1:
+            return format(self.array.item(), spec)
+        try:
+            return format(repr(self), spec)
+        except ValueError:
+            raise DtypeError(
+                f"format: {spec!r} is for one number, and this tensor has shape {self.array.shape}: format one entry, "
+                f"`t.mean()`, or each: `[f'{{v:{spec}}}' for v in t.tolist()]`"
+            ) from None
 
     # ------------------------------------------------------------ dtypes
     def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **kwargs: Any) -> Any:
@@ -208,14 +216,14 @@ class Methods:
         for arg in args:
             if isinstance(arg, Tensor):
                 dtype = arg.array.dtype
-            elif isinstance(arg, str) and not _is_dtype(arg):
+            elif isinstance(arg, str) and arg.partition(":")[0].isalpha() and not _is_dtype(arg):
                 device = arg
             elif arg is not None and not isinstance(arg, bool):
                 dtype = arg
         cpu_only(device)
-        if dtype is None or np.dtype(dtype) == self.array.dtype:
+        if dtype is None or (dtype := dtype_of(dtype)) == self.array.dtype:
             return clone(self) if copy else self
-        return _cast(self, np.dtype(dtype))
+        return _cast(self, dtype)
 
     def astype(self, dtype: Any) -> Any:
         """In another dtype, by NumPy's name for it."""
@@ -231,6 +239,11 @@ class Methods:
 
     def cpu(self) -> Any:
         """Itself: tensors are on the CPU."""
+        return self
+
+    def cuda(self, device: Any = None) -> Any:
+        """Refused: there is no GPU here."""
+        cpu_only("cuda", "`.cuda()`")
         return self
 
     # ------------------------------------------------------------ the graph

@@ -12,9 +12,9 @@ import numpy as np
 
 from .core import Leaf, require_float, wrap
 from .device import cpu_only
-from .dtypes import get_default_dtype
+from .dtypes import dtype_of, get_default_dtype
 from .duck import TRACES, Array, Duck
-from .errors import DtypeError, ShapeError
+from .errors import DtypeError, ShapeError, kind_of, require_numbers, require_whole
 from .ops.shapes import sizes
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def array_of(data: Any, dtype: Any = None) -> np.ndarray:
     """A fresh array of Python data, of an array, or of a Tensor; ragged and non-numeric data are refused."""
     if isinstance(data, Tensor | Duck):
         array = data.array if isinstance(data, Tensor) else data
+        dtype = None if dtype is None else dtype_of(dtype)
         return array.astype(dtype or array.dtype) if isinstance(array, Duck) else np.array(array, dtype)
     python = isinstance(data, list | tuple | int | float)
     if isinstance(data, list | tuple):
@@ -36,10 +37,11 @@ def array_of(data: Any, dtype: Any = None) -> np.ndarray:
     except ValueError as error:
         raise ShapeError(f"tensor: the rows of this list differ in length: {error}") from None
     if array.dtype.kind not in "biufc":
-        raise DtypeError(f"tensor: numbers are expected, got {array.dtype} from {type(data).__name__}: {data!r:.80}")
+        held = f"{array.dtype} {array.shape}" if isinstance(data, np.ndarray) else f"{kind_of(data)}: {data!r:.80}"
+        raise DtypeError(f"tensor: numbers, or lists of them, are expected, not {held}")
     if dtype is None and python and array.dtype == np.float64 and not _holds_arrays(data):
         dtype = get_default_dtype()
-    return array if dtype is None else array.astype(dtype, copy=False)
+    return array if dtype is None else array.astype(dtype_of(dtype), copy=False)
 
 
 def _unwrapped(data: Any) -> Any:
@@ -98,7 +100,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, Array):
-        return wrap(data if dtype is None else data.astype(dtype, copy=False))
+        return wrap(data if dtype is None else data.astype(dtype_of(dtype), copy=False))
     return made(array_of(data, dtype))
 
 
@@ -114,7 +116,8 @@ def from_numpy(array: np.ndarray) -> Tensor:
     """
     given: Any = array
     if not isinstance(given, Array) or given.dtype.kind not in "biufc":
-        raise DtypeError(f"from_numpy: expected a numeric ndarray, got {type(given).__name__}; use `tg.tensor(data)`")
+        told = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else kind_of(given)
+        raise DtypeError(f"from_numpy: expected an array of numbers, got {told}; use `tg.tensor(data)`")
     return wrap(given)
 
 
@@ -122,7 +125,7 @@ def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool)
     cpu_only(device)
     value = float(value) if hasattr(value, "known_number") else value  # a compiler's stand-in says what it is
     try:
-        return made(np.full(shape, value, dtype), requires_grad)
+        return made(np.full(shape, value, dtype_of(dtype)), requires_grad)
     except ValueError as error:
         raise ShapeError(f"a tensor of shape {shape}: {error}") from None
 
@@ -227,11 +230,12 @@ def arange(
     cpu_only(device)
     first, last = (0, start) if end is None else (start, end)
     first, last, step = (v.item() if isinstance(v, Tensor) else v for v in (first, last, step))
+    require_numbers("arange", start=first, end=last, step=step)
     if step == 0 or (last - first) / step < 0:
         raise ShapeError(f"arange: a step of {step} does not lead from {first} to {last}")
     whole = all(isinstance(v, int) for v in (first, last, step))
     numbers: Any = np.arange(first, last, step)
-    return made(numbers.astype(dtype or (np.int64 if whole else get_default_dtype())), requires_grad)
+    return made(numbers.astype(dtype_of(dtype or (np.int64 if whole else get_default_dtype()))), requires_grad)
 
 
 def linspace(
@@ -244,9 +248,11 @@ def linspace(
     tensor([0.0000, 0.5000, 1.0000])
     """
     cpu_only(device)
+    require_numbers("linspace", start=start, end=end)
+    require_whole("linspace", steps=steps)
     if steps < 0:
         raise ShapeError(f"linspace: the number of steps must not be negative, got {steps}")
-    return made(np.linspace(start, end, steps).astype(dtype or get_default_dtype()), requires_grad)
+    return made(np.linspace(start, end, steps).astype(dtype_of(dtype or get_default_dtype())), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -257,5 +263,6 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     tensor([[1., 0.],
             [0., 1.]])
     """
+    require_whole("eye", n=n, m=n if m is None else m)
     cpu_only(device)
-    return made(np.eye(n, m, dtype=dtype or get_default_dtype()), requires_grad)
+    return made(np.eye(n, m, dtype=dtype_of(dtype or get_default_dtype())), requires_grad)

@@ -172,7 +172,7 @@ def read_up_to(stream: Readable, limit: int) -> bytearray:
 def refuse_bomb(size: int, unpacked: int) -> None:
     """Raise ValueError if a compressed file of `size` bytes holds more than a file may."""
     if unpacked > max(MAX_UNPACKED, MAX_RATIO * size):
-        raise ValueError(f"its {size} bytes unpack to {unpacked}, more than 1 GiB and {MAX_RATIO} times as many: a bomb")
+        raise ValueError(f"its {size} bytes unpack to {unpacked}, more than 1 GiB and {MAX_RATIO}-fold: a bomb")
 
 
 @contextmanager

@@ -156,6 +156,7 @@ ADAPTED = {
     np.expand_dims: lambda a, axis: F["unsqueeze"](a, axis),
     np.sort: lambda a, axis=-1: F["sort"](*_flat(a, axis)).values,
     np.argsort: lambda a, axis=-1: F["argsort"](*_flat(a, axis)),
+    np.transpose: lambda a, axes=None: F["permute"](a, tuple(range(a.ndim))[::-1] if axes is None else axes),
     np.reshape: lambda a, shape: F["reshape"](a, shape),
     np.ravel: lambda a: F["ravel"](a),
     np.nonzero: lambda a: F["nonzero"](a, as_tuple=True),

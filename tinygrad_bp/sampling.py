@@ -15,6 +15,7 @@ from .creation import array_of, made
 from .device import cpu_only
 from .dtypes import get_default_dtype
 from .duck import TRACES, draw
+from .errors import DtypeError
 from .inplace import copy_
 from .ops.shapes import sizes
 
@@ -85,6 +86,8 @@ def randint(
     tensor([4, 9, 3, 0, 3])
     """
     cpu_only(device)
+    if size is None and high is None:
+        raise DtypeError("randint: no size is given: write `tg.randint(high, (n,))` or `tg.randint(low, high, (n,))`")
     if size is None:
         low, high, size = 0, low, high
     elif high is None:

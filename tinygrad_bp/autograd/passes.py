@@ -138,7 +138,8 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
     if node is None:
         raise GraphError(
             f"backward: this tensor of shape {tensor.array.shape} has no graph: no input requires a gradient, "
-            "or it was made under no_grad. Create a leaf with `requires_grad=True`"
+            "or it was made under no_grad. Create a leaf with `requires_grad=True`; a weight that was replaced, "
+            "`w = w - lr * w.grad`, is none any more: write `with tg.no_grad(): w -= lr * w.grad`"
         )
     if gradient is None:
         if tensor.array.size != 1:

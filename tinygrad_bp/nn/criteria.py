@@ -14,7 +14,7 @@ import numpy as np
 from ..core import Tensor, wrap
 from ..dialect import getitem
 from ..duck import TRACES, check, opaque
-from ..errors import ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError
+from ..errors import FORGOT, ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError, kind_of
 from ..ops.arithmetic import abs as abs_of
 from ..ops.arithmetic import square
 from ..ops.losses import (
@@ -51,7 +51,8 @@ def reduced(loss: Any, reduction: str) -> Any:
 def array_of(x: Any, op: str, name: str) -> Any:
     if isinstance(x, Tensor):
         return x.array
-    raise DtypeError(f"{op}: {name} must be a Tensor, not {type(x).__name__}; write `tg.as_tensor({name})`")
+    fix = FORGOT if x is None else f"; write `tg.as_tensor({name})`"
+    raise DtypeError(f"{op}: {name} must be a Tensor, not {kind_of(x)}{fix}")
 
 
 def checked(op: str, loss: Any, target: Any) -> Any:

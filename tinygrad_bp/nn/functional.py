@@ -6,7 +6,7 @@ The losses are in `criteria.py`, and are reached from here too. Read `linear.py`
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .. import random
 from ..calling import normal_axis
 from ..core import Tensor, wrap
 from ..duck import check, draw
-from ..errors import ArgumentError, AxisError, DtypeError, ShapeError
+from ..errors import FORGOT, ArgumentError, AxisError, DtypeError, ShapeError, guessing, kind_of
 from ..inplace import in_place
 from ..ops import activations, arithmetic, reductions, transcendental
 from ..ops.joining import cat
@@ -66,8 +66,8 @@ def _check_linear(x: Any, w: Any, b: Any) -> None:
     """Say what does not fit together."""
     for name, value in (("input", x), ("weight", w)):
         if not isinstance(value, Tensor):
-            kind = type(value).__name__
-            raise DtypeError(f"linear: {name} must be a Tensor, not {kind}; write `tg.as_tensor({name})`")
+            fix = FORGOT if value is None else f"; write `tg.as_tensor({name})`"
+            raise DtypeError(f"linear: {name} must be a Tensor, not {kind_of(value)}{fix}")
     given = {"input": x, "weight": w, "bias": b}
     told = ", ".join(f"{name} {t.array.shape} {t.array.dtype}" for name, t in given.items() if t is not None)
     if x.array.dtype != w.array.dtype:
@@ -76,10 +76,16 @@ def _check_linear(x: Any, w: Any, b: Any) -> None:
     if x.array.ndim == 0 or w.array.ndim not in (1, 2) or x.array.shape[-1] != w.array.shape[-1]:
         raise ShapeError(
             f"linear: {told} do not fit: the input's last size must be the weight's last size, "
-            f"in_features = {w.array.shape[-1] if w.array.ndim else '?'}"
+            f"in_features = {w.array.shape[-1] if w.array.ndim else '?'}{_flattened(x.array.shape, w.array.shape[-1:])}"
         )
     if b is not None and b.array.shape != w.array.shape[:-1]:
         raise ShapeError(f"linear: {told} do not fit: the bias needs shape {w.array.shape[:-1]}, (out_features,)")
+
+
+def _flattened(shape: tuple[int, ...], features: tuple[int, ...]) -> str:
+    """The advice for pictures that a linear layer is given as they are."""
+    fits = len(shape) > 2 and features == (math.prod(shape[1:]),)
+    return ": write `x.flatten(1)`, or begin the model with nn.Flatten()" if fits else ""
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
@@ -306,6 +312,8 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     """
     if mode != "constant":
         raise ArgumentError(f"pad: only mode='constant' is there, not {mode!r}")
+    if not isinstance(pad, tuple | list):
+        raise DtypeError(f"pad: a pair of widths for each dimension is expected, (left, right, …), not {kind_of(pad)}")
     if len(pad) % 2 or len(pad) > 2 * input.array.ndim:
         raise ShapeError(f"pad: {tuple(pad)} needs a pair of widths for each of at most {input.array.ndim} dimensions")
     for i in range(len(pad) // 2):
@@ -325,3 +333,6 @@ def _pad_one(x: Any, axis: int, before: int, after: int, value: float) -> Any:
 def _filled(x: Any, axis: int, width: int, value: float) -> Any:
     shape = [width if i == axis else n for i, n in enumerate(x.array.shape)]
     return wrap(np.full(shape, value, x.array.dtype)) if width > 0 else None
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

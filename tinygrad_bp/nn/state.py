@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import Leaf, Tensor, wrap
 from ..duck import CHANGES
-from ..errors import DtypeError, InplaceError, ModuleError, StateDictError
+from ..errors import DtypeError, InplaceError, ModuleError, StateDictError, kind_of
 from ..memory import buffer_of, stamp
 from .parameter import Parameter
 
@@ -55,7 +55,9 @@ def collect(module: Any, into: dict[str, Any], prefix: str, keep_vars: bool) -> 
 
 def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> Incompatible:
     if not hasattr(state_dict, "keys"):
-        raise DtypeError(f"load_state_dict: a dict of tensors is expected, got {type(state_dict).__name__}")
+        path = hasattr(state_dict, "encode") or hasattr(state_dict, "__fspath__")
+        fix = "write `tg.load(path)`" if path else "write `other.state_dict()`"
+        raise DtypeError(f"load_state_dict: a dict of tensors is expected, not {kind_of(state_dict)}; {fix}")
     have = {key: (owner, name, tensor) for key, owner, name, tensor in places(module)}
     given = {key: plain_array(value) for key, value in state_dict.items()}
     missing = [key for key in have if key not in given]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Leaf, Tensor, wrap
-from ..errors import ArgumentError, DtypeError, GraphError, StateDictError, TensorError
+from ..errors import ArgumentError, DtypeError, GraphError, StateDictError, TensorError, kind_of
 from ..nn.module import Module
 from ..nn.state import plain_array
 
@@ -52,6 +52,8 @@ def require_leaf(name: str, i: int, p: Any) -> None:
     """Raise unless parameter `i` is a tensor that can be trained."""
     if isinstance(p, Module):
         raise DtypeError(f"{name}: parameter {i} is a layer, {kind_of(p)}: write `model.parameters()`")
+    if isinstance(p, np.ndarray):
+        raise DtypeError(f"{name}: parameter {i} is {kind_of(p)}: write `nn.Parameter(array)`, and give that")
     if not isinstance(p, Tensor):
         fix = f": write it {BRACKETS.format(name)}" if isinstance(p, Iterable) and not isinstance(p, str) else ""
         raise DtypeError(f"{name}: parameter {i} is {kind_of(p)}, not a Tensor{fix}")
@@ -60,12 +62,6 @@ def require_leaf(name: str, i: int, p: Any) -> None:
             f"{name}: parameter {i} of shape {p.array.shape} is no leaf, it was computed by {p.node}; "
             "make it one: `w = w.detach().requires_grad_()`"
         )
-
-
-def kind_of(value: Any) -> str:
-    """'a str', 'an int': what a wrong argument is."""
-    name = "the class " + value.__name__ if isinstance(value, type) else type(value).__name__
-    return name if name.startswith("the ") else f"{'an' if name[0] in 'aeiouAEIO' else 'a'} {name}"
 
 
 def require_kinds(optimizer: Optimizer, group: Mapping[str, Any]) -> None:
@@ -78,10 +74,10 @@ def require_kinds(optimizer: Optimizer, group: Mapping[str, Any]) -> None:
             raise ArgumentError(f"{name}: {key} as a Tensor must be a single number, not of shape {shape}")
         if not isinstance(value, int | float | np.integer | np.floating | Tensor):
             fix = f": write {key}={value}" if isinstance(value, str) and _is_number(value) else ""
-            raise DtypeError(f"{name}: {key} must be a number, not {kind_of(value)} ({value!r:.40}){fix}")
+            raise DtypeError(f"{name}: {key} must be a number, not {kind_of(value)}{fix}")
     for key in optimizer.flags:
         if not isinstance(group[key], bool | np.bool_ | int | None):
-            raise DtypeError(f"{name}: {key} must be True or False, not {kind_of(group[key])} ({group[key]!r:.40})")
+            raise DtypeError(f"{name}: {key} must be True or False, not {kind_of(group[key])}")
 
 
 def _is_number(text: str) -> bool:

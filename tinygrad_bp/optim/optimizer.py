@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core import Tensor
 from ..duck import CHANGES, TRACES
-from ..errors import ArgumentError, DtypeError, InplaceError, ShapeError
+from ..errors import ArgumentError, DtypeError, InplaceError, ShapeError, kind_of
 from ..memory import stamp_all
 from ..mode import enable_grad
 from ..nn.state import zero_grad
@@ -105,6 +105,9 @@ class Optimizer:
         """
         loss = None
         if closure is not None:
+            if not callable(closure):
+                fix = "call `loss.backward()` first, then `step()`"
+                raise DtypeError(f"{self._name}.step: a closure is a function, not {kind_of(closure)}; {fix}")
             with enable_grad():
                 loss = closure()
         ready = []
