@@ -38,7 +38,7 @@ def test_sequential_and_module_list_are_lists() -> None:
             wrong()
     with pytest.raises(errors.DtypeError, match="layers are Modules, not a list"):
         nn.Sequential([a, b])
-    with pytest.raises(errors.DtypeError, match="not int"):
+    with pytest.raises(errors.DtypeError, match="not an int"):
         net.extend([b, 3])
     assert list(net) == [b, c]
 

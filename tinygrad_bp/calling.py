@@ -13,7 +13,7 @@ import numpy as np
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, result_type
 from .duck import TRACES, Array, as_array
-from .errors import FORGOT, AxisError, DtypeError, ShapeError, TensorError, kind_of
+from .errors import FORGOT, ArgumentError, AxisError, DtypeError, ShapeError, TensorError, kind_of
 from .memory import REWRITTEN, check_alias
 from .mode import MODE
 
@@ -47,10 +47,13 @@ def no_tensor(op: Op, value: Any) -> DtypeError:
     return DtypeError(f"{op.name}: expected {kinds}, got {told}{fix}")
 
 
-def stranger(op: Op, args: Sequence[Any], error: AttributeError) -> Exception:
-    """What to raise where an argument lacks what every tensor has: it is none."""
-    bad = any(error.obj is value for value in args) and not isinstance(error.obj, Tensor)
-    return no_tensor(op, error.obj) if bad else error
+def stranger(op: Op, args: Sequence[Any], error: Exception) -> TensorError:
+    """What to raise for an accident with an argument: it is no tensor, or not what the operation can take."""
+    culprit = getattr(error, "obj", op)
+    if any(culprit is value for value in args) and not isinstance(culprit, Tensor):
+        return no_tensor(op, culprit)
+    kind: type[TensorError] = ArgumentError if isinstance(error, ValueError) else DtypeError
+    return kind(f"{op.name}: called with ({', '.join(map(kind_of, args))}): {error}")
 
 
 def unary(op: Op) -> Callable[[Any], Any]:
@@ -152,7 +155,7 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
         y = op.forward(*arrays, *params)
     except TensorError:
         raise
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise explain(op, arrays, error) from None
     return record(op, y, arrays, nodes, params)
 
@@ -211,7 +214,9 @@ def general(op: Op) -> Callable[..., Any]:
         given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(x) for x in args[:count]]
         try:
             values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
-        except AttributeError as error:
+        except TensorError:
+            raise
+        except (ValueError, LookupError, AttributeError) as error:
             raise stranger(op, args, error) from None
         params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
         return apply(op, values[:count], params)
@@ -268,7 +273,9 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
         given = [wrap(x) if isinstance(x, Array) else x for x in args[:count]]
         try:
             return function(*given, *args[count:], **kwargs)
-        except AttributeError as error:
+        except TensorError:
+            raise
+        except (ValueError, LookupError, AttributeError) as error:
             raise stranger(op, args, error) from None
 
     return call
@@ -304,7 +311,7 @@ def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
     shapes = [a.shape for a in arrays if isinstance(a, Array)]
     if isinstance(error, IndexError):
         return AxisError(f"{op.name}: {told}: {error}")
-    if isinstance(error, TypeError):
+    if not isinstance(error, ValueError):
         return DtypeError(f"{op.name}: {told}: {error}")
     if op.word == "elementwise" and len(shapes) > 1:
         return ShapeError(

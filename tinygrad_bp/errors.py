@@ -69,6 +69,7 @@ def no_attribute(module: str, name: str) -> AttributeError:
     import sys
 
     public = vars(sys.modules[module]).get("__all__") or [n for n in dir(sys.modules[module]) if n[0] != "_"]
+    public = [n for n in public if n[:1].isupper() == name[:1].isupper()] or public
     near = None if name.startswith("_") else close(name, public)
     told = f". Did you mean {near!r}?" if near else f"; there are {', '.join(public)}" if len(public) < 12 else ""
     # with obj=None Python's own guess is not added to ours

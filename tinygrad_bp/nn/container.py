@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 from ..core import Tensor
 from ..duck import TRACES
 from ..errors import AxisError, DtypeError, ModuleError, TensorError, kind_of
-from .module import MODULES, PARAMETERS, Module, framed, indented, name_layer
+from .faults import name_layer
+from .module import MODULES, PARAMETERS, Module
 from .parameter import Parameter
+from .shown import framed, indented
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from ..core import Leaf, Tensor
-from ..errors import FORGOT, DtypeError, close, kind_of
+from ..errors import FORGOT, DtypeError, TensorError, close, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from .module import Module
 
 HOLDERS = (list, tuple, dict)
+
+
+def name_layer(error: TensorError, module: Module) -> None:
+    """Tell an error that passes through `module` where it is: 'Net.encoder.fc1 (Linear)'.
+
+    A layer does not know its own name; the parent looks for the layer that the error came through in its own tree.
+    `error.through` holds that layer and what its path reads after the name of its class.
+    """
+    kind = type(module).__name__
+    inner, rest = getattr(error, "through", (0, ""))
+    if inner == id(module):
+        return
+    name = next((name for name, layer in module.named_modules() if id(layer) == inner), "")
+    if name:
+        rest = f".{name}{rest}"
+        error.layers[0] = kind + rest
+    else:
+        rest = f" ({kind})"
+        error.layers.insert(0, kind)
+    error.through = id(module), rest  # type: ignore[attr-defined]
 
 
 def wrong_call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> DtypeError | None:

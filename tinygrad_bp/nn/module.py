@@ -15,7 +15,7 @@ from ..core import Tensor, wrap
 from ..device import cpu_only
 from ..duck import CHANGES, TRACES
 from ..errors import DtypeError, ModuleError, TensorError
-from . import faults, hooks, settings, state
+from . import faults, hooks, settings, shown, state
 from .parameter import Parameter
 
 if TYPE_CHECKING:
@@ -23,26 +23,6 @@ if TYPE_CHECKING:
 
 PARAMETERS, BUFFERS, MODULES = TABLES = ("_parameter_names", "_buffer_names", "_module_names")
 EXPECTED = {PARAMETERS: "a Parameter", BUFFERS: "a Tensor", MODULES: "a Module"}
-
-
-def name_layer(error: TensorError, module: Module) -> None:
-    """Tell an error that passes through `module` where it is: 'Net.encoder.fc1 (Linear)'.
-
-    A layer does not know its own name; the parent looks for the layer that the error came through in its own tree.
-    `error.through` holds that layer and what its path reads after the name of its class.
-    """
-    kind = type(module).__name__
-    inner, rest = getattr(error, "through", (0, ""))
-    if inner == id(module):
-        return
-    name = next((name for name, layer in module.named_modules() if id(layer) == inner), "")
-    if name:
-        rest = f".{name}{rest}"
-        error.layers[0] = kind + rest
-    else:
-        rest = f" ({kind})"
-        error.layers.insert(0, kind)
-    error.through = id(module), rest  # type: ignore[attr-defined]
 
 
 class Module:
@@ -97,13 +77,13 @@ class Module:
                 return made
             return hooks.call(self, args, kwargs)
         except TensorError as error:
-            name_layer(error, self)
+            faults.name_layer(error, self)
             raise
         except (TypeError, AttributeError) as error:
             fault = faults.wrong_call(self, args, kwargs, error)
             if fault is None:
                 raise
-            name_layer(fault, self)
+            faults.name_layer(fault, self)
             raise fault from None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -414,16 +394,5 @@ class Module:
         return type(self).__name__
 
     def __repr__(self) -> str:
-        lines = [f"({name}): {indented(repr(child))}" for name, child in self._own(MODULES).items()]
-        return framed(self._get_name(), self.extra_repr(), lines)
-
-
-def indented(text: str) -> str:
-    """All lines but the first moved two places to the right."""
-    return text.replace("\n", "\n  ")
-
-
-def framed(name: str, extra: str, lines: list[str]) -> str:
-    """`Linear(…)` on one line, or the children on lines of their own."""
-    parts = [*extra.splitlines(), *lines]
-    return f"{name}({extra})" if not lines and len(parts) < 2 else "\n  ".join((f"{name}(", *parts)) + "\n)"
+        lines = [f"({name}): {shown.indented(repr(child))}" for name, child in self._own(MODULES).items()]
+        return shown.framed(self._get_name(), self.extra_repr(), lines)
