@@ -325,15 +325,19 @@ def test_an_error_raised_while_another_is_handled_hides_it(path: Path) -> None:
                     assert isinstance(node.cause, ast.Constant), f"{path.name}:{node.lineno}: write `from None`"
 
 
+def while_another_is_handled(kind: type[Exception]) -> None:
+    try:
+        raise KeyError("NumPy's")
+    except KeyError:
+        raise kind("ours")  # noqa: B904
+
+
 def test_our_errors_hide_what_they_were_made_of() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.TensorError)]
     assert len(kinds) > 10
     for kind in kinds:
         with pytest.raises(kind) as caught:
-            try:
-                raise KeyError("NumPy's")
-            except KeyError:
-                raise kind("ours")  # noqa: B904
+            while_another_is_handled(kind)
         assert "NumPy's" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -357,7 +361,10 @@ def test_no_operation_answers_strange_arguments_with_an_accident(name: str) -> N
                 pytest.fail(f"{name}{args} {kwargs}: {type(error).__name__}: {error}")
 
 
-@pytest.mark.parametrize("name", [n for n in nn.__all__ if isinstance(getattr(nn, n), type) and n not in ("Module", "Parameter")])
+LAYERS = [name for name in nn.__all__ if isinstance(getattr(nn, name), type) and name not in ("Module", "Parameter")]
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_no_layer_is_made_with_strange_settings_by_accident(name: str) -> None:
     layer = getattr(nn, name)
     usual = {"int": 2, "float": 0.5, "bool": True, "str": "none"}

@@ -26,7 +26,7 @@ OWN = {  # and those of a single operation
     "dot": {"tensor": "b"}, "addmm": {"mat1": "a", "mat2": "b"}, "addcmul": {"tensor1": "a", "tensor2": "b"},
     "addcdiv": {"tensor1": "a", "tensor2": "b"}, "lerp": {"end": "b"}, "searchsorted": {"sorted_sequence": "a",
     "input": "b"}, "where": {"input": "a", "self": "a", "other": "b"}, "broadcast_to": {"size": "shape"},
-    "reshape": {"size": "shape"}, "sum_to_size": {"size": "shape"}, "split": {"split_size_or_sections": "split_size"},
+    "reshape": {"size": "shape"}, "sum_to_size": {"size": "shape"}, "split": {"tensor": "x", "split_size_or_sections": "split_size"},
     "flip": {"dims": "axis"}, "roll": {"dims": "axis"}, "permute": {"dims": "axes"}, "tensordot": {"dims": "axes"},
     "swapaxes": {"dim0": "axis0", "dim1": "axis1"}, "repeat": {"repeats": "sizes_"},
 }  # fmt: skip
