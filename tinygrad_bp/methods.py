@@ -26,7 +26,8 @@ OWN = {  # and those of a single operation
     "dot": {"tensor": "b"}, "addmm": {"mat1": "a", "mat2": "b"}, "addcmul": {"tensor1": "a", "tensor2": "b"},
     "addcdiv": {"tensor1": "a", "tensor2": "b"}, "lerp": {"end": "b"}, "searchsorted": {"sorted_sequence": "a",
     "input": "b"}, "where": {"input": "a", "self": "a", "other": "b"}, "broadcast_to": {"size": "shape"},
-    "reshape": {"size": "shape"}, "sum_to_size": {"size": "shape"}, "split": {"tensor": "x", "split_size_or_sections": "split_size"},
+    "reshape": {"size": "shape"}, "sum_to_size": {"size": "shape"},
+    "split": {"tensor": "x", "split_size_or_sections": "split_size"},
     "flip": {"dims": "axis"}, "roll": {"dims": "axis"}, "permute": {"dims": "axes"}, "tensordot": {"dims": "axes"},
     "swapaxes": {"dim0": "axis0", "dim1": "axis1"}, "repeat": {"repeats": "sizes_"},
 }  # fmt: skip
@@ -93,6 +94,7 @@ class Grammar:
         first, second = self.names[0], "b" if "b" in self.names else None
         usual = {"input": first, "self": first} | ({"other": second} if second else {}) | SPELLING
         self.inner = {theirs: ours for theirs, ours in (usual | own).items() if ours in self.names}
+        self.inner |= {name: name for name in (*self.names, *(("dtype",) if op.key in SUMMING else ()))}
         outer = {ours: theirs for theirs, ours in {**{"input": first}, **usual, **own}.items() if theirs != "self"}
         self.shown = [outer.get(name, name) for name in self.names]
 
@@ -102,16 +104,17 @@ class Grammar:
             del kwargs["out"]
         named: dict[str, Any] = {}
         for theirs, value in kwargs.items():
-            ours = theirs if theirs in self.names else self.inner.get(theirs, theirs)
-            if ours not in self.names and not (ours == "dtype" and self.op.key in SUMMING):
+            ours = self.inner.get(theirs)
+            if ours is None:
                 raise DtypeError(f"{self.op.name}: no argument is called {theirs!r}; {self.told()}")
             if ours in named or ours in self.names[: len(args)]:
                 raise DtypeError(f"{self.op.name}: {theirs!r} is given twice; {self.told()}")
             named[ours] = value
-        places = list(args)
-        while named and len(places) < len(self.names) and self.names[len(places)] in named:
-            places.append(named.pop(self.names[len(places)]))
-        return tuple(places), named
+        for name in self.names[len(args) :]:
+            if name not in named:
+                break
+            args = (*args, named.pop(name))
+        return args, named
 
     def told(self) -> str:
         return f"{self.op.name} takes ({', '.join(self.shown)}{', dtype' if self.op.key in SUMMING else ''})"

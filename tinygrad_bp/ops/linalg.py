@@ -95,10 +95,11 @@ def matmul(a: Any, b: Any) -> Any:
         return matmul_nd(a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(f"matmul: both need at least 1 dimension, got {tuple(a.shape)} and {tuple(b.shape)}; use `*`")
-    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+    try:
+        y = matmul_nd(a if a.ndim > 1 else a.unsqueeze(0), b if b.ndim > 1 else b.unsqueeze(1))
+    except ShapeError:
         told = f"a {tuple(a.shape)} {a.dtype}, b {tuple(b.shape)} {b.dtype}"
-        raise ShapeError(f"matmul: the inner sizes do not fit: {told}. A vector on the right needs a's last size")
-    y = matmul_nd(a if a.ndim > 1 else a.unsqueeze(0), b if b.ndim > 1 else b.unsqueeze(1))
+        raise ShapeError(f"matmul: the inner sizes do not fit: {told}; a vector has only one") from None
     shape = tuple(y.shape)
     if b.ndim == 1:
         shape = shape[:-1]
