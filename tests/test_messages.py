@@ -7,6 +7,7 @@ the package raises on purpose shows a second traceback, and no operation answers
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import subprocess
 import sys
@@ -359,6 +360,25 @@ def test_no_operation_answers_strange_arguments_with_an_accident(name: str) -> N
                 pass
             except Exception as error:
                 pytest.fail(f"{name}{args} {kwargs}: {type(error).__name__}: {error}")
+
+
+TAKERS = [f"nn.functional.{name}" for name in tg.nn.functional.__all__] + [
+    "numel", "equal", "allclose", "full_like", "zeros_like", "rand_like", "randn_like", "randint_like", "bernoulli",
+    "multinomial", "autograd.backward", "autograd.grad", "nn.utils.clip_grad_norm_", "nn.utils.clip_grad_value_",
+    "nn.init.normal_", "nn.init.zeros_", "nn.init.kaiming_uniform_", "from_numpy",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", TAKERS)
+@pytest.mark.filterwarnings("ignore")
+def test_no_function_takes_a_stranger_for_a_tensor_by_accident(path: str) -> None:
+    function: Any = tg
+    for name in path.split("."):
+        function = getattr(function, name)
+    for stranger in STRANGE:
+        for args in ((stranger,), (stranger, tg.ones(2, 2))):
+            with contextlib.suppress(errors.TensorError, TypeError):
+                function(*args)
 
 
 LAYERS = [name for name in nn.__all__ if isinstance(getattr(nn, name), type) and name not in ("Module", "Parameter")]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .core import Leaf, Tensor, require_float, wrap
+from .calling import normal_axis
+from .core import Leaf, Tensor, array_of, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
@@ -117,7 +118,7 @@ class Methods:
 
     def size(self, dim: Any = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.shape if dim is None else self.array.shape[dim]
+        return self.shape if dim is None else self.array.shape[normal_axis(dim, self.array.ndim, "size")]
 
     def dim(self) -> int:
         """The number of dimensions."""
@@ -235,7 +236,7 @@ class Methods:
 
     def type_as(self, other: Any) -> Any:
         """In the dtype of `other`."""
-        return Methods.to(self, other.array.dtype)
+        return Methods.to(self, array_of(other, "type_as", "other").dtype)
 
     def cpu(self) -> Any:
         """Itself: tensors are on the CPU."""
@@ -264,13 +265,13 @@ class Methods:
 
     def view_as(self, other: Any) -> Any:
         """Reshaped to the shape of `other`."""
-        return self.reshape(other.shape)  # type: ignore[attr-defined]
+        return self.reshape(array_of(other, "view_as", "other").shape)  # type: ignore[attr-defined]
 
     reshape_as = view_as
 
     def expand_as(self, other: Any) -> Any:
         """Expanded to the shape of `other`."""
-        return self.expand(other.shape)  # type: ignore[attr-defined]
+        return self.expand(array_of(other, "expand_as", "other").shape)  # type: ignore[attr-defined]
 
     # ------------------------------------------------------------ copies
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:

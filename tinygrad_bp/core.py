@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .duck import CHANGES, TRACES, Array
-from .errors import DtypeError, GraphError, ShapeError
+from .errors import FORGOT, DtypeError, GraphError, ShapeError, kind_of
 from .memory import CLOCK, check_saved
 
 if TYPE_CHECKING:
@@ -150,6 +150,14 @@ def recorded(op: Any, edges: tuple[Any, ...], array: Any) -> FullTensor:
 def _as_array(value: Any) -> Any:
     """0-d results of ufuncs are NumPy scalars; arrays of another library stay what they are."""
     return value if hasattr(value, "__array_ufunc__") and not isinstance(value, np.generic) else np.asarray(value)
+
+
+def array_of(x: Any, op: str, name: str) -> Any:
+    """The array of a Tensor; DtypeError, with the name of the argument, for anything else."""
+    if isinstance(x, Tensor):
+        return x.array
+    fix = FORGOT if x is None else f"; write `tg.as_tensor({name})`"
+    raise DtypeError(f"{op}: {name} must be a Tensor, not {kind_of(x)}{fix}")
 
 
 def require_float(array: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .core import Leaf, require_float, wrap
+from .core import array_of as tensor_array
 from .device import cpu_only
 from .dtypes import dtype_of, get_default_dtype
 from .duck import TRACES, Array, Duck
@@ -209,7 +210,8 @@ def full_like(
     >>> tg.full_like(tg.ones(2), 3)
     tensor([3., 3.])
     """
-    return filled(input.shape, fill_value, dtype or input.dtype, device, requires_grad)
+    array = tensor_array(input, "full_like", "input")
+    return filled(array.shape, fill_value, dtype or array.dtype, device, requires_grad)
 
 
 def arange(

@@ -5,11 +5,12 @@ Read `function.py` next: an operation with a hand-written backward.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Leaf, Node, Tensor, run_backward, wrap
+from ..core import Leaf, Node, Tensor, array_of, run_backward, wrap
 from ..duck import TRACES, Array, as_array
 from ..errors import GraphError, ShapeError
 from ..memory import stamp
@@ -47,7 +48,7 @@ def backward(
     >>> w.grad
     tensor([2., 4.])
     """
-    roots = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    roots = (tensors,) if isinstance(tensors, Tensor) else _several(tensors, "backward", "tensors")
     cotangents = (None,) if grad_tensors is None and len(roots) == 1 else _listed(grad_tensors, len(roots), "backward")
     targets = None
     if inputs is not None:
@@ -87,8 +88,8 @@ def grad(
     >>> tg.autograd.grad(g, x)
     (tensor(18.),)
     """
-    roots = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    roots = (outputs,) if isinstance(outputs, Tensor) else _several(outputs, "grad", "outputs")
+    wanted = (inputs,) if isinstance(inputs, Tensor) else _several(inputs, "grad", "inputs")
     for i, x in enumerate(wanted):
         if x.node is None:
             raise GraphError(f"grad: input {i} of shape {x.array.shape} does not require a gradient")
@@ -105,6 +106,14 @@ def grad(
             "`materialize_grads=True` for zeros"
         )
     return tuple(_result(x, totals, create_graph, materialize_grads) for x in wanted)
+
+
+def _several(given: Any, op: str, name: str) -> tuple[Any, ...]:
+    """Several tensors as a tuple; DtypeError if one of them is none."""
+    several = tuple(given) if isinstance(given, Iterable) else (given,)
+    for x in several:
+        array_of(x, op, name)
+    return several
 
 
 def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool) -> Any:

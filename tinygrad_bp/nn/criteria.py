@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Tensor, wrap
+from ..core import Tensor, array_of, wrap
 from ..dialect import getitem
 from ..duck import TRACES, check, opaque
-from ..errors import FORGOT, ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError, kind_of
+from ..errors import ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError
 from ..ops.arithmetic import abs as abs_of
 from ..ops.arithmetic import square
 from ..ops.losses import (
@@ -46,13 +46,6 @@ def chosen(reduction: str, size_average: bool | None = None, reduce: bool | None
 
 def reduced(loss: Any, reduction: str) -> Any:
     return mean(loss) if reduction == "mean" else sum_of(loss) if reduction == "sum" else loss
-
-
-def array_of(x: Any, op: str, name: str) -> Any:
-    if isinstance(x, Tensor):
-        return x.array
-    fix = FORGOT if x is None else f"; write `tg.as_tensor({name})`"
-    raise DtypeError(f"{op}: {name} must be a Tensor, not {kind_of(x)}{fix}")
 
 
 def checked(op: str, loss: Any, target: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import random
 from ..calling import normal_axis
-from ..core import Tensor, wrap
+from ..core import Tensor, array_of, wrap
 from ..duck import check, draw
 from ..errors import FORGOT, ArgumentError, AxisError, DtypeError, ShapeError, guessing, kind_of
 from ..inplace import in_place
@@ -95,7 +95,8 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     >>> tg.nn.functional.bilinear(tg.ones(1, 2), tg.ones(1, 3), tg.ones(4, 2, 3))
     tensor([[6., 6., 6., 6.]])
     """
-    a, b, w = input1.array.shape, input2.array.shape, weight.array.shape
+    given = {"input1": input1, "input2": input2, "weight": weight}
+    a, b, w = (array_of(x, "bilinear", name).shape for name, x in given.items())
     if len(w) != 3 or a[:-1] != b[:-1] or a[-1:] != w[1:2] or b[-1:] != w[2:]:
         raise ShapeError(
             f"bilinear: inputs {a} and {b} do not fit weight {w}: they need (…, in1) and (…, in2) with equal leading "
@@ -240,11 +241,11 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     >>> tg.nn.functional.dropout(tg.ones(6), 0.5)
     tensor([0., 0., 2., 0., 0., 0.])
     """
+    array = array_of(input, "dropout", "input")
     if not 0 <= p <= 1:
         raise ArgumentError(f"dropout: p is a probability, between 0 and 1, not {p}")
-    if not training or p == 0 or input.array.size == 0:
+    if not training or p == 0 or array.size == 0:
         return input
-    array = input.array
     if array.dtype.kind != "f":
         raise DtypeError(f"dropout: a float tensor is expected, got {array.dtype}; use `x.float()`")
     mask = draw(
@@ -263,7 +264,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    classes = tensor.array
+    classes = array_of(tensor, "one_hot", "tensor")
     if classes.dtype.kind not in "iu":
         raise DtypeError(f"one_hot: classes are integers, not {classes.dtype}; use `x.long()`")
     if num_classes == -1:
@@ -286,6 +287,7 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
     >>> tg.nn.functional.normalize(tg.tensor([3.0, 4.0]), dim=0)
     tensor([0.6000, 0.8000])
     """
+    array_of(input, "normalize", "input")
     return input / input.norm(p, dim, True).clamp(min=eps)
 
 
@@ -296,6 +298,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     >>> tg.nn.functional.cosine_similarity(tg.tensor([1.0, 0.0]), tg.tensor([1.0, 1.0]), dim=0)
     tensor(0.7071)
     """
+    for name, x in (("x1", x1), ("x2", x2)):
+        array_of(x, "cosine_similarity", name)
     lengths = [x.norm(2, dim, True).clamp(min=eps) for x in (x1, x2)]
     return (x1 / lengths[0] * (x2 / lengths[1])).sum(dim)
 
