@@ -251,7 +251,7 @@ def test_the_module_given_and_the_random_streams_stay_as_they_were() -> None:
         ((nn.ReLU,), {"low": 1.0, "high": 1.0}, "low < high"),
         ((nn.ReLU(), "3"), {"args": (1,)}, "made already"),
         ((3.0, "3"), {}, "not float"),
-        ((nn.Linear, "3"), {"args": (3,)}, "cannot be made, mind `args` and `kwargs`; TypeError"),
+        ((nn.Linear, "3"), {"args": (3,)}, "mind `args` and `kwargs`; DtypeError: Linear: missing out_features"),
         ((lambda: tg.relu, "3"), {}, "not a Module; for a function use assert_gradcheck"),
     ],
 )

@@ -36,9 +36,9 @@ def test_sequential_and_module_list_are_lists() -> None:
     for wrong in (lambda: net[5], lambda: net.pop(9)):
         with pytest.raises(IndexError, match="out of range"):
             wrong()
-    with pytest.raises(errors.DtypeError, match="layers are Modules, not list"):
+    with pytest.raises(errors.DtypeError, match="layers are Modules, not a list"):
         nn.Sequential([a, b])
-    with pytest.raises(errors.DtypeError, match="not int"):
+    with pytest.raises(errors.DtypeError, match="not an int"):
         net.extend([b, 3])
     assert list(net) == [b, c]
 

@@ -276,3 +276,53 @@ SHOWN = st.floats(-1e6, 1e6, width=32) | st.integers(-5,
 def test_printing_of_any_numbers(values: list[float]) -> None:
     array = np.asarray(values, np.float32)
     assert repr(tg.from_numpy(array)) == repr(torch.from_numpy(array))
+
+
+WORDS: dict[str, dict[str, Any]] = {  # PyTorch's own names for every argument
+    "pow": {"input": "x", "exponent": 2}, "mul": {"input": "x", "other": "x"}, "add": {"input": "x", "other": "x"},
+    "div": {"input": "x", "other": "x", "rounding_mode": "floor"}, "sub": {"input": "x", "other": "x", "alpha": 2},
+    "mm": {"input": "x", "mat2": "x"}, "mv": {"input": "x", "vec": "v"}, "outer": {"input": "v", "vec2": "v"},
+    "dot": {"input": "v", "tensor": "v"}, "addmm": {"input": "x", "mat1": "x", "mat2": "x", "beta": 2, "alpha": 3},
+    "addcmul": {"input": "x", "tensor1": "x", "tensor2": "x", "value": 2},
+    "lerp": {"input": "x", "end": "x", "weight": 2},
+    "where": {"condition": "mask", "input": "x", "other": "x"}, "searchsorted": {"sorted_sequence": "v", "input": "v"},
+    "reshape": {"input": "x", "shape": (4, 1)}, "broadcast_to": {"input": "v", "size": (3, 2)},
+    "flip": {"input": "x", "dims": (0,)}, "roll": {"input": "x", "shifts": 1, "dims": 0},
+    "permute": {"input": "x", "dims": (1, 0)}, "tile": {"input": "x", "dims": (2, 1)},
+    "tensordot": {"a": "x", "b": "x", "dims": 1}, "swapaxes": {"input": "x", "axis0": 0, "axis1": 1},
+    "swapdims": {"input": "x", "dim0": 0, "dim1": 1}, "transpose": {"input": "x", "dim0": 0, "dim1": 1},
+    "movedim": {"input": "x", "source": 0, "destination": 1}, "gather": {"input": "x", "dim": 0, "index": "i"},
+    "sum": {"input": "x", "dim": 0, "keepdim": True}, "mean": {"input": "x", "dim": (0, 1), "keepdim": True},
+    "var": {"input": "x", "dim": 0, "correction": 0, "keepdim": True}, "norm": {"input": "x", "p": 2, "dim": 0},
+    "cumsum": {"input": "x", "dim": 0}, "softmax": {"input": "x", "dim": 0}, "squeeze": {"input": "x", "dim": 0},
+    "unsqueeze": {"input": "x", "dim": 0}, "clamp": {"input": "x", "min": 0, "max": 1},
+    "cat": {"tensors": ["x", "x"], "dim": 1},
+    "stack": {"tensors": ["x", "x"], "dim": 1}, "flatten": {"input": "x", "start_dim": 0, "end_dim": 1},
+    "repeat_interleave": {"input": "x", "repeats": 2, "dim": 0},
+    "masked_fill": {"input": "x", "mask": "mask", "value": 2.0},
+    "take_along_dim": {"input": "x", "indices": "i", "dim": 0}, "index_select": {"input": "x", "dim": 0, "index": "j"},
+    "tril": {"input": "x", "diagonal": 1}, "maximum": {"input": "x", "other": "x"}, "argmax": {"input": "x", "dim": 0},
+    "scatter_add": {"input": "x", "dim": 0, "index": "i", "src": "x"}, "unbind": {"input": "x", "dim": 1},
+    "chunk": {"input": "x", "chunks": 2, "dim": 1}, "split": {"tensor": "x", "split_size_or_sections": 1, "dim": 1},
+    "diagonal": {"input": "x", "offset": 0, "dim1": 0, "dim2": 1}, "all": {"input": "x", "dim": 0, "keepdim": True},
+    "topk": {"input": "x", "k": 1, "dim": 0, "largest": False, "sorted": True},
+    "logaddexp": {"input": "x", "other": "x"},
+    "sort": {"input": "x", "dim": 0, "descending": True, "stable": True}, "einsum": {"equation": "ij->i"},
+    "logsumexp": {"input": "x", "dim": 0, "keepdim": True}, "matmul": {"input": "x", "other": "x"},
+    "unflatten": {"input": "v", "dim": 0, "sizes": (1, 2)}, "lt": {"input": "x", "other": "x"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_every_argument_may_be_given_by_torchs_name(name: str) -> None:
+    found = []
+    for lib in (tg, torch):
+        known = {"x": lib.tensor([[1.0, 2.0], [3.0, 4.0]]), "v": lib.tensor([1.0, 2.0]), "j": lib.tensor([1, 0]),
+                 "mask": lib.tensor([[True, False], [False, True]]), "i": lib.tensor([[0, 1], [1, 0]])}  # fmt: skip
+        given = {key: [known[v] for v in value] if isinstance(value, list) else known.get(value, value)
+                 if isinstance(value, str) else value for key, value in WORDS[name].items()}  # fmt: skip
+        extra = (known["x"],) if name == "einsum" else ()
+        result = getattr(lib, name)(*([given.pop("equation")] if extra else []), *extra, **given)
+        parts = result if isinstance(result, tuple | list) else (result,)
+        found.append([part.tolist() for part in parts])
+    assert found[0] == found[1]

@@ -67,6 +67,7 @@ from .errors import (
     StateDictError,
     TensorError,
 )
+from .errors import no_attribute as _no_attribute
 from .methods import FUNCTIONS as _F
 from .mode import (
     enable_grad,
@@ -117,15 +118,23 @@ _STREAM = ("Generator", "default_generator", "get_rng_state", "initial_seed", "m
 _LATER |= dict.fromkeys(_STREAM, "random") | {"compiler": "compiler", "compile": "compiler", "export_numpy": "compiler"}
 
 
-def __getattr__(name: str) -> Any:
+def _later(name: str) -> Any:
     """What is imported when it is first used, so that a script pays for what it needs."""
     if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise _no_attribute(__name__, name)
     from importlib import import_module
 
     module = import_module(f"{__name__}.{_LATER[name]}")
     found = globals()[name] = module if _LATER[name] == name else getattr(module, name)
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = _later
 
 
 # the operations, written by stub.py from the REGISTRY: what `tg.name` is

@@ -116,7 +116,7 @@ def nowhere(tensor: Any) -> Leaf:
     return Leaf(None, tensor.array)
 
 
-def kind_of(tensor: Any) -> Any:
+def class_of(tensor: Any) -> Any:
     """The class of a copy."""
     return Tensor if isinstance(tensor, StaleView) else type(tensor)
 
@@ -214,7 +214,7 @@ def part_ways(tensor: Any) -> None:
     """The tensor is about to get other memory: it is no view any more, and its views keep the old memory together."""
     if getattr(tensor, "_view", None) is not None:
         tensor.node = tensor.node  # up to date for the last time
-        tensor.__class__, tensor._view = kind_of(tensor), None
+        tensor.__class__, tensor._view = class_of(tensor), None
     views = [v for ref in getattr(tensor, "_views", None) or () if (v := ref()) is not None and v._view is not None]
     if views:
         stand_in: Any = wrap(tensor.array, tensor.node)

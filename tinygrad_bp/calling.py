@@ -15,7 +15,7 @@ from .alias import register
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
-from .errors import AxisError, DtypeError, ShapeError, TensorError
+from .errors import FORGOT, ArgumentError, AxisError, DtypeError, ShapeError, TensorError, kind_of
 from .kernels import HALF
 from .mode import MODE
 
@@ -38,10 +38,15 @@ def operand(value: Any, op: Op) -> Any:
         return native(value)
     if hasattr(value, "__array_ufunc__") and not isinstance(value, ndarray):
         return value
-    raise DtypeError(
-        f"{op.name}: expected a Tensor, an array or a number, got {type(value).__name__}"
-        f"{f' of {value.dtype}' if isinstance(value, ndarray) else ''}; make a tensor of it first: `tg.tensor(...)`"
-    )
+    raise no_tensor(op, value)
+
+
+def no_tensor(op: Op, value: Any) -> DtypeError:
+    """The refusal of what is no tensor, no array and no number, or a number where that is not enough."""
+    told = f"{value.dtype} {value.shape}" if isinstance(value, ndarray) else kind_of(value)
+    kinds = "a Tensor or an array" if isinstance(value, Number) else "a Tensor, an array or a number"
+    fix = FORGOT if value is None else "; make a tensor of it first: `tg.tensor(...)`"
+    return DtypeError(f"{op.name}: expected {kinds}, got {told}{fix}")
 
 
 def unary(op: Op) -> Callable[[Any], Any]:
@@ -153,7 +158,7 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
         raise
     except OverflowError:
         y = around(op, arrays, params)
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         y = once_more(op, arrays, params, error)
     return record(op, y, arrays, nodes, params)
 
@@ -307,17 +312,18 @@ UNCLEAR = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
 def unclear(op: Op, args: Any, kwargs: dict[str, Any], error: Exception) -> Exception:
-    """Python's complaint about an argument of a wrong kind, as one of ours; what is ours, or about names, stays."""
+    """An accident with an argument as an error of ours: it is no tensor, or not what the operation can take.
+
+    What is ours already, and Python's complaints about names of arguments, stay as they are.
+    """
     if isinstance(error, TensorError) or (isinstance(error, TypeError) and "argument" in str(error)):
         return error
-    told = ", ".join([_told(a) for a in args] + [f"{name}={_told(a)}" for name, a in kwargs.items()])
-    return DtypeError(f"{op.name}: these arguments do not go together: ({told}): {error}")
-
-
-def _told(value: Any) -> str:
-    array = value.array if isinstance(value, Tensor) else value
-    kind = type(value).__name__
-    return f"{kind} {array.shape} {array.dtype}" if isinstance(array, Array) else f"{kind} {value!r:.40}"
+    culprit = getattr(error, "obj", op)
+    if any(culprit is value for value in args) and not isinstance(culprit, Tensor):
+        return no_tensor(op, culprit)
+    told = ", ".join([*map(kind_of, args), *[f"{name}={kind_of(value)}" for name, value in kwargs.items()]])
+    kind: type[TensorError] = ArgumentError if isinstance(error, ValueError) else DtypeError
+    return kind(f"{op.name}: called with ({told}): {error}")
 
 
 def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
@@ -335,8 +341,8 @@ def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
 def normal_axis(axis: Any, ndim: int, op: str) -> int:
     try:
         found = axis.__index__()
-    except AttributeError:
-        raise DtypeError(f"{op}: a dimension is an int, not {type(axis).__name__}") from None
+    except (AttributeError, TypeError, TensorError):
+        raise DtypeError(f"{op}: a dimension is an int, not {kind_of(axis)}") from None
     size = max(ndim, 1)  # a 0-d tensor has axes 0 and -1, as in PyTorch
     if not -size <= found < size:
         raise AxisError(f"{op}: dimension {found} is out of range for a tensor of {ndim} dimensions")
@@ -366,7 +372,7 @@ def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
     shapes = [a.shape for a in arrays if isinstance(a, Array)]
     if isinstance(error, IndexError):
         return AxisError(f"{op.name}: {told}: {error}")
-    if isinstance(error, TypeError):
+    if not isinstance(error, ValueError):
         return DtypeError(f"{op.name}: {told}: {error}")
     if op.word == "elementwise" and len(shapes) > 1:
         return ShapeError(

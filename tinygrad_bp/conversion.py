@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from .alarms import sounded, warn_left
-from .alias import SEVERAL, bar, kind_of, part_ways, root_of, shares, twin
-from .core import Inside, Leaf, Tensor, require_float, wrap
+from .alias import SEVERAL, bar, class_of, part_ways, root_of, shares, twin
+from .calling import normal_axis
+from .core import Inside, Leaf, Tensor, array_of, require_float, wrap
 from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
-from .dtypes import float16, float32, float64, int8, int16, int32, int64, native, uint8
+from .dtypes import dtype_of, float16, float32, float64, int8, int16, int32, int64, native, uint8
 from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
 from .kernels import converted
@@ -123,7 +124,7 @@ class Methods:
 
     def size(self, dim: Any = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.shape if dim is None else self.array.shape[dim]
+        return self.shape if dim is None else self.array.shape[normal_axis(dim, self.array.ndim, "size")]
 
     def dim(self) -> int:
         """The number of dimensions."""
@@ -212,7 +213,15 @@ class Methods:
         return id(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.array.item(), spec) if spec and self.array.size == 1 else format(repr(self), spec)
+        if spec and self.array.size == 1:
+            return format(self.array.item(), spec)
+        try:
+            return format(repr(self), spec)
+        except ValueError:
+            raise DtypeError(
+                f"format: {spec!r} is for one number, and this tensor has shape {self.array.shape}: format one entry, "
+                f"`t.mean()`, or each: `[f'{{v:{spec}}}' for v in t.tolist()]`"
+            ) from None
 
     # ------------------------------------------------------------ dtypes
     def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **kwargs: Any) -> Any:
@@ -221,13 +230,12 @@ class Methods:
         for arg in args:
             if isinstance(arg, Tensor):
                 dtype = arg.array.dtype
-            elif isinstance(arg, str) and not _is_dtype(arg):
+            elif isinstance(arg, str) and arg.partition(":")[0].isalpha() and not _is_dtype(arg):
                 device = arg
             elif arg is not None and not isinstance(arg, bool):
                 dtype = arg
         cpu_only(device)
-        dtype = dtype if dtype is None else np.dtype(dtype).newbyteorder("=")
-        if dtype is None or dtype == self.array.dtype:
+        if dtype is None or (dtype := dtype_of(dtype)) == self.array.dtype:
             return clone(self) if copy else self
         return _cast(self, dtype)
 
@@ -241,10 +249,15 @@ class Methods:
 
     def type_as(self, other: Any) -> Any:
         """In the dtype of `other`."""
-        return Methods.to(self, other.array.dtype)
+        return Methods.to(self, array_of(other, "type_as", "other").dtype)
 
     def cpu(self) -> Any:
         """Itself: tensors are on the CPU."""
+        return self
+
+    def cuda(self, device: Any = None) -> Any:
+        """Refused: there is no GPU here."""
+        cpu_only("cuda", "`.cuda()`")
         return self
 
     # ------------------------------------------------------------ the graph
@@ -280,15 +293,15 @@ class Methods:
 
     def view_as(self, other: Any) -> Any:
         """The same memory in the shape of `other`."""
-        return self.view(other.shape)
+        return self.view(array_of(other, "view_as", "other").shape)
 
     def reshape_as(self, other: Any) -> Any:
         """Reshaped to the shape of `other`, by a copy where a view will not do."""
-        return self.reshape(other.shape)  # type: ignore[attr-defined]
+        return self.reshape(array_of(other, "reshape_as", "other").shape)  # type: ignore[attr-defined]
 
     def expand_as(self, other: Any) -> Any:
         """Expanded to the shape of `other`."""
-        return self.expand(other.shape)  # type: ignore[attr-defined]
+        return self.expand(array_of(other, "expand_as", "other").shape)  # type: ignore[attr-defined]
 
     # ------------------------------------------------------------ copies
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -296,7 +309,7 @@ class Methods:
             raise GraphError(
                 "deepcopy: only leaves can be copied with their place in the graph; use `t.detach().clone()`"
             )
-        new = object.__new__(kind_of(self))
+        new = object.__new__(class_of(self))
         memo[id(self)] = new
         new.__setstate__((self.array.copy(), self.node is not None))
         if self._grad is not None:
@@ -306,14 +319,14 @@ class Methods:
         return new
 
     def __copy__(self) -> Any:
-        new = object.__new__(kind_of(self))
+        new = object.__new__(class_of(self))
         new.__setstate__((self.array, self.node is not None))
         return new
 
     def __reduce__(self) -> Any:
         if self.node is not None and not isinstance(self.node, Leaf):
             _leave(self, "pickle")
-        return _blank, (kind_of(self),), (self.array, self.node is not None)
+        return _blank, (class_of(self),), (self.array, self.node is not None)
 
     def __setstate__(self, state: Any) -> None:
         self.array, needs = state

@@ -16,7 +16,7 @@ import numpy as np
 
 from .alarms import warn
 from .duck import CHANGES, Array
-from .errors import DtypeError, GraphError, ShapeError
+from .errors import FORGOT, DtypeError, GraphError, ShapeError, kind_of
 from .memory import CLOCK
 
 if TYPE_CHECKING:
@@ -236,6 +236,14 @@ def check_grad(tensor: Tensor, value: Any) -> None:
         raise DtypeError(
             f".grad of a tensor of {want.dtype} must have its dtype, not {given.dtype}: write `t.grad = g.to(t.dtype)`"
         )
+
+
+def array_of(x: Any, op: str, name: str) -> Any:
+    """The array of a Tensor; DtypeError, with the name of the argument, for anything else."""
+    if isinstance(x, Tensor):
+        return x.array
+    fix = FORGOT if x is None else f"; write `tg.as_tensor({name})`"
+    raise DtypeError(f"{op}: {name} must be a Tensor, not {kind_of(x)}{fix}")
 
 
 def require_float(array: np.ndarray) -> None:

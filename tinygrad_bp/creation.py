@@ -13,10 +13,11 @@ import numpy as np
 from .alarms import warn_left
 from .calling import stored, within
 from .core import Leaf, require_float, wrap
+from .core import array_of as tensor_array
 from .device import cpu_only
-from .dtypes import get_default_dtype, native
+from .dtypes import dtype_of, get_default_dtype, native
 from .duck import TRACES, Array, Duck
-from .errors import DtypeError, ShapeError
+from .errors import DtypeError, ShapeError, kind_of, require_numbers, require_whole
 from .mode import MODE
 from .ops.shapes import sizes
 
@@ -35,7 +36,7 @@ def array_of(data: Any, dtype: Any = None) -> Any:
             "Join tensors with `tg.stack([a, b])` or `tg.cat`, copy one with `t.clone()`; where it is meant, write "
             "`t.detach()`",
         )
-    dtype = dtype if dtype is None else np.dtype(dtype).newbyteorder("=")
+    dtype = dtype if dtype is None else dtype_of(dtype)
     if isinstance(data, Tensor | Duck):
         array = data.array if isinstance(data, Tensor) else data
         return array.astype(dtype or array.dtype) if isinstance(array, Duck) else native(np.array(array, dtype))
@@ -47,7 +48,8 @@ def array_of(data: Any, dtype: Any = None) -> Any:
     except ValueError as error:
         raise ShapeError(f"tensor: the rows of this list differ in length: {error}") from None
     if array.dtype.kind not in "biufc":
-        raise DtypeError(f"tensor: numbers are expected, got {array.dtype} from {type(data).__name__}: {data!r:.80}")
+        held = f"{array.dtype} {array.shape}" if isinstance(data, np.ndarray) else f"{kind_of(data)}: {data!r:.80}"
+        raise DtypeError(f"tensor: numbers, or lists of them, are expected, not {held}")
     if dtype is None and python and array.dtype == np.float64 and not _holds_arrays(data):
         dtype = get_default_dtype()
     if dtype is not None and python and array.size and array.dtype.kind == "i":
@@ -126,7 +128,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return data if dtype is None else data.to(dtype)
     if isinstance(data, Array):
         entered(data)
-        return wrap(native(data if dtype is None else data.astype(dtype, copy=False)))
+        return wrap(native(data if dtype is None else data.astype(dtype_of(dtype), copy=False)))
     return made(array_of(data, dtype))
 
 
@@ -142,7 +144,8 @@ def from_numpy(array: np.ndarray) -> Tensor:
     """
     given: Any = array
     if not isinstance(given, Array) or given.dtype.kind not in "biufc":
-        raise DtypeError(f"from_numpy: expected a numeric ndarray, got {type(given).__name__}; use `tg.tensor(data)`")
+        told = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else kind_of(given)
+        raise DtypeError(f"from_numpy: expected an array of numbers, got {told}; use `tg.tensor(data)`")
     entered(given)
     return wrap(native(given))
 
@@ -150,7 +153,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     cpu_only(device)
     value = float(value) if hasattr(value, "known_number") else _number(value)  # a compiler's stand-in says what it is
-    dtype = np.dtype(dtype).newbyteorder("=")
+    dtype = dtype_of(dtype)
     try:
         return made(np.full(shape, stored("full", value, dtype), dtype), requires_grad)
     except ValueError as error:
@@ -243,7 +246,8 @@ def full_like(
     >>> tg.full_like(tg.ones(2), 3)
     tensor([3., 3.])
     """
-    return filled(input.shape, fill_value, dtype or input.dtype, device, requires_grad)
+    array = tensor_array(input, "full_like", "input")
+    return filled(array.shape, fill_value, dtype or array.dtype, device, requires_grad)
 
 
 def arange(
@@ -264,11 +268,12 @@ def arange(
     cpu_only(device)
     first, last = (0, start) if end is None else (start, end)
     first, last, step = map(_number, (first, last, step))
+    require_numbers("arange", start=first, end=last, step=step)
     if step == 0 or (last - first) / step < 0:
         raise ShapeError(f"arange: a step of {step} does not lead from {first} to {last}")
     whole = all(isinstance(v, int) for v in (first, last, step))
     numbers: Any = np.arange(first, last, step)
-    return made(numbers.astype(dtype or (np.int64 if whole else get_default_dtype())), requires_grad)
+    return made(numbers.astype(dtype_of(dtype or (np.int64 if whole else get_default_dtype()))), requires_grad)
 
 
 def linspace(
@@ -281,9 +286,12 @@ def linspace(
     tensor([0.0000, 0.5000, 1.0000])
     """
     cpu_only(device)
+    require_numbers("linspace", start=start, end=end)
+    require_whole("linspace", steps=steps)
     if steps < 0:
         raise ShapeError(f"linspace: the number of steps must not be negative, got {steps}")
-    return made(np.linspace(_number(start), _number(end), steps).astype(dtype or get_default_dtype()), requires_grad)
+    dtype = dtype_of(dtype or get_default_dtype())
+    return made(np.linspace(_number(start), _number(end), steps).astype(dtype), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -294,5 +302,6 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     tensor([[1., 0.],
             [0., 1.]])
     """
+    require_whole("eye", n=n, m=n if m is None else m)
     cpu_only(device)
-    return made(np.eye(n, m, dtype=dtype or get_default_dtype()), requires_grad)
+    return made(np.eye(n, m, dtype=dtype_of(dtype or get_default_dtype())), requires_grad)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from .errors import guessing
+
 
 def is_available() -> bool:
     """Whether there is a GPU to compute on: never, tensors live on the CPU.
@@ -21,3 +25,7 @@ def device_count() -> int:
     0
     """
     return 0
+
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

@@ -29,7 +29,7 @@ class device(str):
         return "device(type='cpu')"
 
 
-def cpu_only(place: Any) -> None:
+def cpu_only(place: Any, written: str = "`device`") -> None:
     """Refuse every device but 'cpu' and None."""
     if place is not None and str(place) not in ("cpu", "cpu:0"):
-        raise DtypeError(f"device {str(place)!r}: tensors live on 'cpu' only; leave `device` out, or pass 'cpu'")
+        raise DtypeError(f"device {str(place)!r}: tensors live on 'cpu' only; leave {written} out, or pass 'cpu'")

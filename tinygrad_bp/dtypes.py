@@ -50,11 +50,28 @@ def set_default_dtype(dtype: Any) -> None:
     dtype('float64')
     >>> tg.set_default_dtype(tg.float32)
     """
-    dtype = np.dtype(dtype)
+    dtype = dtype_of(dtype)
     if dtype.kind != "f":
         raise DtypeError(f"set_default_dtype: only a floating-point dtype can be the default, not {dtype}")
     _DEFAULT[0] = dtype
     CHANGES[0] += 1
+
+
+def dtype_of(value: Any) -> np.dtype[Any]:
+    """NumPy's dtype for a dtype, its name or its type; DtypeError for anything else.
+
+    >>> dtype_of("float16")
+    dtype('float16')
+    """
+    found: np.dtype[Any] | None
+    try:
+        found = np.dtype(value).newbyteorder("=")
+    except TypeError:
+        found = None
+    if found is None or found.kind not in "biufc":
+        told = "tg.float32, tg.float64, tg.float16, tg.int64, tg.int32, tg.int16, tg.int8, tg.uint8 and tg.bool"
+        raise DtypeError(f"{value!r:.60} is no dtype for a tensor; there are {told}")
+    return found
 
 
 def result_type(*arrays: Any) -> np.dtype[Any]:

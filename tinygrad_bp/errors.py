@@ -6,7 +6,10 @@ Each class is also the built-in that PyTorch or NumPy would raise in its place, 
 
 from __future__ import annotations
 
-PACKAGE = __name__.partition(".")[0]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class TensorError(RuntimeError):
@@ -25,10 +28,82 @@ class TensorError(RuntimeError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.layers: list[str] = []  # outermost first
+        self.__suppress_context__ = True  # one error, one traceback: what NumPy said first is in the message
 
     def __str__(self) -> str:
         message = str(self.args[0]) if self.args else ""
         return f"{message}\n  in layer: {' → '.join(self.layers)}" if self.layers else message
+
+
+def require_whole(op: str, **values: Any) -> None:
+    """Raise DtypeError unless each value is an int."""
+    for name, value in values.items():
+        if not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
+            fix = "; `n // 2` is an int, `n / 2` a float" if isinstance(value, float) else ""
+            raise DtypeError(f"{op}: {name} is a whole number, not {kind_of(value)}{fix}")
+
+
+def require_numbers(op: str, **values: Any) -> None:
+    """Raise DtypeError unless each value is a number, or an array or tensor of one."""
+    for name, value in values.items():
+        if not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
+            raise DtypeError(f"{op}: {name} is a number, not {kind_of(value)}")
+
+
+def guessing(module: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a module: an AttributeError with the name that was probably meant.
+
+    >>> guessing("math")("sqroot")
+    Traceback (most recent call last):
+    AttributeError: module 'math' has no attribute 'sqroot'. Did you mean 'sqrt'?
+    """
+
+    def missing(name: str) -> Any:
+        raise no_attribute(module, name)
+
+    return missing
+
+
+def no_attribute(module: str, name: str) -> AttributeError:
+    """The error for a name that a module does not have."""
+    import sys
+
+    public = vars(sys.modules[module]).get("__all__") or [n for n in dir(sys.modules[module]) if n[0] != "_"]
+    public = [n for n in public if n[:1].isupper() == name[:1].isupper()] or public
+    near = None if name.startswith("_") else close(name, public)
+    told = f". Did you mean {near!r}?" if near else f"; there are {', '.join(public)}" if len(public) < 12 else ""
+    # with obj=None Python's own guess is not added to ours
+    return AttributeError(f"module {module!r} has no attribute {name!r}{told}", name=name, obj=None)
+
+
+def close(name: str, names: Sequence[str]) -> str | None:
+    """The one of `names` that looks most like `name`, whatever its capitals."""
+    from difflib import get_close_matches
+
+    plain = {n.lower().replace("_", ""): n for n in names}
+    found = get_close_matches(name, names, 1) or get_close_matches(name.lower().replace("_", ""), plain, 1)
+    return plain.get(found[0], found[0]) if found else None
+
+
+FORGOT = ": did a function, or a layer's `forward`, forget its `return`?"
+
+
+def kind_of(value: object) -> str:
+    """What a wrong argument is, as a message says it.
+
+    >>> kind_of("0.1"), kind_of(int), kind_of(None)
+    ("a str ('0.1')", 'the class int', 'None')
+    """
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    article = "an" if name[0] in "aeiouAEIO" or name.startswith("nd") else "a"
+    if isinstance(value, str | int | float):
+        return f"{article} {name} ({value!r:.40})"
+    shape = getattr(value, "shape", None)
+    return f"{article} {name}{f' of shape {tuple(shape)}' if isinstance(shape, tuple) else ''}"
 
 
 class ShapeError(TensorError, ValueError):

@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
-SPELLING = {"dim": "axis", "keepdim": "keepdims", "dims": "axis", "exponent": "b", "mat2": "b", "vec2": "b",
-            "batch1": "a", "batch2": "b", "mat1": "a", "tensor1": "a", "tensor2": "b", "end": "b", "size": "shape",
-            "split_size_or_sections": "split_size", "self": "x", "unbiased": "unbiased"}  # fmt: skip
+SPELLING = {"dim": "axis", "keepdim": "keepdims"}  # PyTorch's names for what the operations call as NumPy does
+OWN = {  # and those of a single operation
+    "pow": {"exponent": "b"}, "mm": {"mat2": "b"}, "bmm": {"mat2": "b"}, "mv": {"vec": "b"}, "outer": {"vec2": "b"},
+    "dot": {"tensor": "b"}, "addmm": {"mat1": "a", "mat2": "b"}, "addcmul": {"tensor1": "a", "tensor2": "b"},
+    "addcdiv": {"tensor1": "a", "tensor2": "b"}, "lerp": {"end": "b"}, "searchsorted": {"sorted_sequence": "a",
+    "input": "b"}, "where": {"input": "a", "self": "a", "other": "b"}, "broadcast_to": {"size": "shape"},
+    "reshape": {"size": "shape"}, "sum_to_size": {"size": "shape"},
+    "split": {"tensor": "x", "split_size_or_sections": "split_size"},
+    "flip": {"dims": "axis"}, "roll": {"dims": "axis"}, "permute": {"dims": "axes"}, "tensordot": {"dims": "axes"},
+    "swapaxes": {"dim0": "axis0", "dim1": "axis1"}, "repeat": {"repeats": "sizes_"},
+}  # fmt: skip
 FUNCTIONS: dict[str, Any] = {}
 SUMMING = ("sum", "mean", "prod", "cumsum", "cumprod")
 ALIASES = {
@@ -54,22 +62,79 @@ def names_of(op: Op) -> tuple[str, ...]:
 
 def spelled(op: Op) -> Callable[..., Any]:
     """The call of `op` with keyword names in either spelling; operations without parameters need no wrapper."""
-    call, names = op.call, names_of(op)
-    variadic = op.front is not None and bool(op.front.__code__.co_flags & 0x04)
+    call, grammar = op.call, Grammar(op)
 
     def function(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
-            args, kwargs = translate(args, kwargs, names)
+            args, kwargs = grammar.translate(args, kwargs)
             if "dtype" in kwargs and op.key in SUMMING:  # PyTorch converts before it sums
                 args = (converted(args[0], kwargs.pop("dtype")), *args[1:])
-            if variadic and len(args) == 1 and kwargs.keys() <= set(names):
-                args, kwargs = (*args, *kwargs.values()), {}
         try:
             return call(*args, **kwargs)
-        except TypeError as error:
-            raise misuse(op, names, args, error) from None
+        except (TypeError, KeyError) as error:
+            raise grammar.misuse(args, kwargs, error) from None
 
     return titled(function, op)
+
+
+class Grammar:
+    """How an operation is called: its parameters in order, in either spelling, and which must be given."""
+
+    def __init__(self, op: Op) -> None:
+        self.op, self.names = op, names_of(op)
+        code = (op.front or op.forward).__code__ if op.front or op.word == "composite" else None
+        self.rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount] if code and code.co_flags & 4 else None
+        if self.rest and not op.front:
+            self.names = (*self.names, self.rest)
+        has_default = {**op.defaults, **dict.fromkeys(optional(op.front)), **dict.fromkeys(optional(op.forward))}
+        if op.word == "reduction":
+            has_default |= {"axis": None, "keepdims": None}
+        self.needed = [name for name in self.names if name not in has_default]
+        own = OWN.get(op.key, {})
+        first, second = self.names[0], "b" if "b" in self.names else None
+        usual = {"input": first, "self": first} | ({"other": second} if second else {}) | SPELLING
+        self.inner = {theirs: ours for theirs, ours in (usual | own).items() if ours in self.names}
+        self.inner |= {name: name for name in (*self.names, *(("dtype",) if op.key in SUMMING else ()))}
+        outer = {ours: theirs for theirs, ours in {**{"input": first}, **usual, **own}.items() if theirs != "self"}
+        self.shown = [outer.get(name, name) for name in self.names]
+
+    def translate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments in our names, as many as can be in their places."""
+        if kwargs.get("out", True) is None:
+            del kwargs["out"]
+        named: dict[str, Any] = {}
+        for theirs, value in kwargs.items():
+            ours = self.inner.get(theirs)
+            if ours is None:
+                raise DtypeError(f"{self.op.name}: no argument is called {theirs!r}; {self.told()}")
+            if ours in named or ours in self.names[: len(args)]:
+                raise DtypeError(f"{self.op.name}: {theirs!r} is given twice; {self.told()}")
+            named[ours] = value
+        for name in self.names[len(args) :]:
+            if name not in named:
+                break
+            args = (*args, named.pop(name))
+        return args, named
+
+    def told(self) -> str:
+        return f"{self.op.name} takes ({', '.join(self.shown)}{', dtype' if self.op.key in SUMMING else ''})"
+
+    def misuse(self, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> Exception:
+        """What was wrong with a call that failed, where it is the arguments' number."""
+        missing = [shown for name, shown in list(zip(self.names, self.shown, strict=True))[len(args) :]
+                   if name in self.needed and name not in kwargs]  # fmt: skip
+        if missing:
+            return DtypeError(f"{self.op.name}: missing {' and '.join(missing)}; {self.told()}")
+        if len(args) > len(self.names) and self.rest is None:
+            given = ", ".join(type(a).__name__ for a in args)
+            return DtypeError(f"{self.op.name}: called with ({given}); {self.told()}")
+        return error
+
+
+def optional(function: Any) -> tuple[str, ...]:
+    """The parameters that have a default."""
+    code, defaults = getattr(function, "__code__", None), getattr(function, "__defaults__", None) or ()
+    return tuple(code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]) if code and defaults else ()
 
 
 def titled(function: F, op: Op) -> F:
@@ -83,42 +148,19 @@ def converted(x: Any, dtype: Any) -> Any:
     return x if dtype is None else (x if isinstance(x, Tensor) else wrap(as_array(x))).to(dtype)  # type: ignore[attr-defined]
 
 
-def translate(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> Any:
-    if "input" in kwargs and "input" not in names:
-        args = (kwargs.pop("input"), *args)
-    if "other" in kwargs and "other" not in names and len(args) == 1:
-        args = (*args, kwargs.pop("other"))
-    if kwargs.get("out", True) is None:
-        del kwargs["out"]
-    renamed = {}
-    for name, value in kwargs.items():
-        other = "axes" if name == "dims" and "axes" in names else SPELLING.get(name, name)
-        renamed[name if name in names else other] = value
-    return args, renamed
-
-
-def misuse(op: Op, names: tuple[str, ...], args: tuple[Any, ...], error: TypeError) -> Exception:
-    if isinstance(error, DtypeError) or not any(w in str(error) for w in ("argument", "positional")):
-        return error
-    told = ", ".join(type(a).__name__ for a in args)
-    return DtypeError(f"{op.name}: called with ({told}), but takes ({', '.join(names)}): {error}")
-
-
 def with_alpha(plain: Any) -> Callable[..., Any]:
-    def function(a: Any, b: Any = None, *, other: Any = None, alpha: float = 1) -> Any:
-        b = other if b is None else b
-        return plain(a, b if alpha == 1 else b * alpha)
+    def function(input: Any, other: Any, *, alpha: float = 1) -> Any:
+        return plain(input, other if alpha == 1 else other * alpha)
 
     return function
 
 
-def division(a: Any, b: Any = None, *, other: Any = None, rounding_mode: str | None = None) -> Any:
-    b = other if b is None else b
+def division(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     if rounding_mode not in (None, "floor", "trunc"):
         raise DtypeError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
     if rounding_mode == "floor":
-        return floor_divide(a, b)
-    return trunc_divide(a, b) if rounding_mode else div(a, b)
+        return floor_divide(input, other)
+    return trunc_divide(input, other) if rounding_mode else div(input, other)
 
 
 def quotient(b: Any, other: Any) -> Any:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .core import array_of as tensor_array
 from .core import wrap
 from .creation import array_of, made
 from .device import cpu_only
 from .dtypes import get_default_dtype
 from .duck import TRACES, draw
+from .errors import DtypeError, require_numbers
 from .inplace import copy_
 from .ops.shapes import sizes
 
@@ -85,6 +87,8 @@ def randint(
     tensor([4, 9, 3, 0, 3])
     """
     cpu_only(device)
+    if size is None and high is None:
+        raise DtypeError("randint: no size is given: write `tg.randint(high, (n,))` or `tg.randint(low, high, (n,))`")
     if size is None:
         low, high, size = 0, low, high
     elif high is None:
@@ -111,9 +115,11 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Tensor:
     >>> tg.bernoulli(tg.tensor([0.0, 1.0]))
     tensor([0., 1.])
     """
+    array = tensor_array(input, "bernoulli", "input")
     if p is None:
-        return wrap(stream().bernoulli(input.array, generator=generator))
-    return wrap(stream().bernoulli(p, input.array.shape, input.array.dtype, generator))
+        return wrap(stream().bernoulli(array, generator=generator))
+    require_numbers("bernoulli", p=p)
+    return wrap(stream().bernoulli(p, array.shape, array.dtype, generator))
 
 
 def normal(
@@ -146,7 +152,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
 def _like(draw: str, what: str) -> Any:
     def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         cpu_only(device)
-        return made(getattr(stream(), draw)(input.array.shape, dtype or input.array.dtype), requires_grad)
+        array = tensor_array(input, f"{draw}_like", "input")
+        return made(getattr(stream(), draw)(array.shape, dtype or array.dtype), requires_grad)
 
     like.__name__ = like.__qualname__ = f"{draw}_like"
     like.__doc__ = f"""{what} in the shape and dtype of `input`.
@@ -169,7 +176,8 @@ def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, d
     >>> tg.randint_like(tg.zeros(3), 1, 2)
     tensor([1., 1., 1.])
     """
-    return randint(low, high, input.array.shape, dtype=dtype or input.array.dtype, device=device)
+    array = tensor_array(input, "randint_like", "input")
+    return randint(low, high, array.shape, dtype=dtype or array.dtype, device=device)
 
 
 # ------------------------------------------------------------------------------ in-place forms

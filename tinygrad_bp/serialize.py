@@ -1,8 +1,9 @@
 """Saving and loading a state_dict without pickle: after this file you know what is in a .safetensors file.
 
 Layout of safetensors: eight bytes (the header's length, little-endian), a JSON header which gives each
-tensor's dtype, shape and [begin, end) among the data bytes, then the data without a gap. Nothing in such a
-file can run code, and every number in it is checked against the size of the file before memory is taken.
+tensor's dtype, shape and [begin, end) among the data bytes, then the data without a gap (`header.py` reads it).
+Nothing in such a file can run code, and every number in it is checked against the size of the file before memory is
+taken.
 A .npz file is a zip of .npy members, each with a small header of its own; pickled objects are refused.
 
 Sources: https://github.com/huggingface/safetensors#format and the page of `numpy.lib.format`. Files are
@@ -11,7 +12,6 @@ written whole or not at all, see `files.py`. Read `data/idx.py` next.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import struct
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import DtypeError, FileFormatError
-from .files import atomic_write, read_up_to, refusing
+from .errors import ArgumentError, DtypeError, FileFormatError
+from .files import atomic_write, path_text, read_up_to, refuse_bomb, refusing
+from .header import MAX_DIMS, MAX_METADATA, SAFE_DTYPES, Entry, nbytes, read_header, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,17 +34,8 @@ if TYPE_CHECKING:
     Wrap = Callable[[Array], Any] | None
     Path = str | os.PathLike[str]
 
-# In the order in which the safetensors library lays tensors out: the wide types first, so all are aligned.
-SAFE_DTYPES = {
-    "U64": "<u8", "I64": "<i8", "F64": "<f8", "C64": "<c8", "F32": "<f4", "U32": "<u4", "I32": "<i4",
-    "BF16": "<u2", "F16": "<f2", "U16": "<u2", "I16": "<i2", "I8": "|i1", "U8": "|u1", "BOOL": "|b1",
-}  # fmt: skip
 CODE_OF = {np.dtype(dtype): code for code, dtype in SAFE_DTYPES.items() if code != "BF16"}
-
-MAX_HEADER = 100_000_000  # bytes of JSON; the safetensors library draws the line here too
-MAX_DIMS = 64  # NumPy's own limit
 MAX_NPY_HEADER = 10_000  # bytes; NumPy's own limit
-MAX_UNPACKED, MAX_RATIO = 2**30, 100  # a .npz may unpack to 1 GiB, or to 100 times its size if that is more
 
 
 def save(state_dict: Mapping[str, Any], path: Path) -> None:
@@ -99,6 +91,8 @@ def save_safetensors(
     if metadata is not None:
         if not all(type(text) is str for pair in metadata.items() for text in pair):
             raise DtypeError(f"save: metadata must map str to str, got {dict(metadata)!r}; write str(value)")
+        if len(metadata) > MAX_METADATA:
+            raise ArgumentError(f"save: {len(metadata)} pairs of metadata, and a file holds up to {MAX_METADATA}")
         header["__metadata__"] = {_encodable(key): _encodable(text) for key, text in metadata.items()}
     order = sorted(arrays, key=lambda name: ([*CODE_OF].index(arrays[name].dtype), name))
     end = 0
@@ -125,9 +119,8 @@ def load_safetensors(path: Path, *, wrap: Wrap = None) -> dict[str, Any]:
     ...     load_safetensors(folder + "/w.safetensors", wrap=lambda array: array.shape)
     {'w': (2, 2)}
     """
-    with open(path, "rb") as file, refusing(path, ".safetensors"):
-        layout, _ = _read_header(file)
-        arrays = {name: _read_tensor(file, code, shape) for name, (code, shape) in layout.items()}
+    with open(path_text("load", path), "rb") as file, refusing(path, ".safetensors"):
+        arrays = {entry.name: _read_tensor(file, entry) for entry in read_header(file)[0]}
     return _wrapped(arrays, wrap)
 
 
@@ -140,8 +133,8 @@ def load_metadata(path: Path) -> dict[str, str]:
     ...     load_metadata(folder + "/empty.safetensors")
     {}
     """
-    with open(path, "rb") as file, refusing(path, ".safetensors"):
-        return _read_header(file)[1]
+    with open(path_text("load", path), "rb") as file, refusing(path, ".safetensors"):
+        return read_header(file)[1]
 
 
 def save_npz(tensors: Mapping[str, Any], path: Path) -> None:
@@ -158,7 +151,7 @@ def save_npz(tensors: Mapping[str, Any], path: Path) -> None:
     arrays = _storable(tensors)
     for name in arrays:
         if "\0" in name or len(name.encode()) > 2**16 - 5:
-            raise DtypeError(f"save: {_short(name)} cannot be the name of a member of a zip file; rename it")
+            raise DtypeError(f"save: {short(name)} cannot be the name of a member of a zip file; rename it")
     with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             # A ZipInfo made by hand is dated 1980: no clock in the file.
@@ -182,7 +175,7 @@ def load_npz(path: Path, *, wrap: Wrap = None) -> dict[str, Any]:
     import zlib
 
     damage = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, struct.error)
-    with open(path, "rb") as file, refusing(path, ".npz", *damage):
+    with open(path_text("load", path), "rb") as file, refusing(path, ".npz", *damage):
         if file.read(4) not in (b"PK\3\4", b"PK\5\6"):
             raise ValueError("it does not begin as a zip file does")
         with zipfile.ZipFile(file) as archive:
@@ -192,7 +185,7 @@ def load_npz(path: Path, *, wrap: Wrap = None) -> dict[str, Any]:
 
 
 def _ending(what: str, path: Path) -> str:
-    name = os.fsdecode(path)
+    name = path_text(what, path)
     ending = os.path.splitext(name)[1].lower()
     if ending not in (".safetensors", ".npz"):
         raise FileFormatError(
@@ -235,93 +228,11 @@ def _wrapped(arrays: dict[str, Array], wrap: Wrap) -> dict[str, Any]:
     return arrays if wrap is None else {name: wrap(array) for name, array in arrays.items()}
 
 
-def _short(name: str) -> str:
-    return repr(name if len(name) < 100 else name[:100] + "…")
-
-
-def _read_header(file: BufferedReader) -> tuple[dict[str, tuple[str, list[int]]], dict[str, str]]:
-    """The layout of the data that follows, and the metadata."""
-    import json
-
-    size = os.fstat(file.fileno()).st_size
-    if size < 8:
-        raise ValueError(f"it has {size} bytes, and the length of its header alone takes 8")
-    (length,) = struct.unpack("<Q", file.read(8))
-    if length > min(MAX_HEADER, size - 8):
-        raise ValueError(f"it claims a header of {length} bytes, {size - 8} are there (limit {MAX_HEADER})")
-    text = file.read(length)
-    if not text.startswith(b"{"):
-        raise ValueError("its header is not a JSON object")
-    header = json.loads(text.decode(), object_pairs_hook=_unique, parse_int=_natural)
-    metadata = header.pop("__metadata__", {})
-    if type(metadata) is not dict or not all(type(value) is str for value in metadata.values()):
-        raise ValueError("its __metadata__ must map str to str")
-    return _layout(header, size - 8 - length), metadata
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        raise ValueError("a key of its header occurs twice")
-    for text in (*result, *result.values()):
-        if isinstance(text, str):
-            text.encode()  # a lone surrogate, "\ud800", is no text: UnicodeEncodeError is a ValueError
-    return result
-
-
-def _natural(digits: str) -> int:
-    if digits.startswith("-"):  # "-0" would pass as 0 later
-        raise ValueError(f"{digits[:30]} is no size")
-    return int(digits)
-
-
-def _layout(header: dict[str, Any], data_size: int) -> dict[str, tuple[str, list[int]]]:
-    """Name → (dtype code, shape) in file order, once known to cover the data without a gap or an overlap."""
-    entries = []
-    for name, entry in header.items():
-        code, shape, (begin, end) = _entry(name, entry)
-        entries.append((begin, end, name, code, shape))
-    position, layout = 0, {}
-    for begin, end, name, code, shape in sorted(entries):
-        needed = position + _nbytes(shape, np.dtype(SAFE_DTYPES[code]))
-        if (begin, end) != (position, needed):
-            raise ValueError(
-                f"tensor {_short(name)} ({code}, shape {shape}) must have the bytes [{position}, {needed}) "
-                f"and claims [{begin}, {end})"
-            )
-        position = end
-        layout[name] = (code, shape)
-    if position != data_size:
-        raise ValueError(f"its tensors take {position} bytes, {data_size} are there")
-    return layout
-
-
-def _entry(name: str, entry: Any) -> tuple[str, list[int], list[int]]:
-    if type(entry) is not dict or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"tensor {_short(name)} must have dtype, shape and data_offsets, nothing else")
-    code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if type(code) is not str or code not in SAFE_DTYPES:
-        raise ValueError(f"tensor {_short(name)}: dtype {_short(str(code))} is not one of {[*SAFE_DTYPES]}")
-    for values in (shape, offsets):
-        if type(values) is not list or not all(type(value) is int for value in values):
-            raise ValueError(f"tensor {_short(name)}: shape and data_offsets must be lists of integers")
-    if len(offsets) != 2 or len(shape) > MAX_DIMS:
-        raise ValueError(f"tensor {_short(name)} has {len(shape)} dimensions and {len(offsets)} data_offsets")
-    return code, shape, offsets
-
-
-def _nbytes(shape: list[int], dtype: np.dtype[Any]) -> int:
-    # Without the zeros, for NumPy cannot make an array of shape (0, 2**62) either.
-    if math.prod(size for size in shape if size) * dtype.itemsize >= 2**63:
-        raise ValueError(f"no array can have the shape {shape}")
-    return math.prod(shape) * dtype.itemsize
-
-
-def _read_tensor(file: BufferedReader, code: str, shape: list[int]) -> Array:
-    array: Array = np.empty(shape, SAFE_DTYPES[code])
+def _read_tensor(file: BufferedReader, entry: Entry) -> Array:
+    array: Array = np.empty(entry.shape, SAFE_DTYPES[entry.code])
     if file.readinto(array.data) != array.nbytes:
         raise ValueError("it became shorter while it was read")
-    if code == "BF16":  # the upper half of a float32
+    if entry.code == "BF16":  # the upper half of a float32
         wide = array.astype(np.uint32)
         wide <<= 16
         return wide.view(np.float32)
@@ -348,20 +259,21 @@ def _members(archive: ZipFile, size: int) -> dict[str, ZipInfo]:
     infos = archive.infolist()
     members = {info.filename.removesuffix(".npy"): info for info in infos if info.filename.endswith(".npy")}
     if len(members) < len(infos):
-        raise ValueError(f"it must hold distinct .npy files, not {_short(', '.join(archive.namelist()))}")
+        raise ValueError(f"it must hold distinct .npy files, not {short(', '.join(archive.namelist()))}")
     if any(info.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for info in infos):
         raise ValueError("a member is compressed by a method that NumPy does not write")
     if not all(0 <= info.header_offset < size for info in infos):
         raise ValueError("a member begins outside of the file")
     packed, unpacked = sum(info.compress_size for info in infos), sum(info.file_size for info in infos)
-    if packed > size or unpacked > max(MAX_UNPACKED, MAX_RATIO * size):
-        raise ValueError(f"{size} bytes claim to hold {packed} that unpack to {unpacked}: a zip bomb")
+    if packed > size:
+        raise ValueError(f"its {size} bytes claim to hold {packed}: a bomb, whose members overlap")
+    refuse_bomb(size, unpacked)
     return members
 
 
 def _read_npy(archive: ZipFile, info: ZipInfo) -> Array:
     """One member: magic, version, header length, header, data, and nothing behind it."""
-    what = f"member {_short(info.filename)}"
+    what = f"member {short(info.filename)}"
     with archive.open(info) as file:
         magic = file.read(8)
         if magic not in (b"\x93NUMPY\1\0", b"\x93NUMPY\2\0", b"\x93NUMPY\3\0"):
@@ -372,7 +284,7 @@ def _read_npy(archive: ZipFile, info: ZipInfo) -> Array:
         if length > MAX_NPY_HEADER or header is None:
             raise ValueError(f"{what} does not hold plain numbers, or its header is damaged")
         dtype, shape = _npy_dtype(header[1].decode()), _npy_shape(header[3].decode())
-        expected = _nbytes(shape, dtype)
+        expected = nbytes(shape, dtype)
         data = read_up_to(file, expected + 1)
     if len(data) != expected:
         found = "more" if len(data) > expected else len(data)
@@ -384,7 +296,7 @@ def _read_npy(archive: ZipFile, info: ZipInfo) -> Array:
 def _npy_shape(sizes: str) -> list[int]:
     shape = [int(size) for size in sizes.split(",") if size.strip()]
     if len(shape) > MAX_DIMS or (len(shape) == 1 and "," not in sizes):  # (3) is a number, (3,) a shape
-        raise ValueError(f"({_short(sizes)}) is no shape")
+        raise ValueError(f"({short(sizes)}) is no shape")
     return shape
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .core import Tensor
+from .core import Tensor, array_of
 from .dtypes import result_type as _result_type
+from .errors import require_numbers
 
 
 def is_tensor(obj: Any) -> bool:
@@ -27,7 +28,7 @@ def numel(input: Any) -> int:
     >>> tg.numel(tg.ones(2, 3))
     6
     """
-    return int(input.array.size)
+    return int(array_of(input, "numel", "input").size)
 
 
 def equal(input: Any, other: Any) -> bool:
@@ -37,7 +38,7 @@ def equal(input: Any, other: Any) -> bool:
     >>> tg.equal(tg.ones(2), tg.ones(2))
     True
     """
-    return bool(np.array_equal(input.array, other.array))
+    return bool(np.array_equal(array_of(input, "equal", "input"), array_of(other, "equal", "other")))
 
 
 def allclose(
@@ -53,7 +54,9 @@ def allclose(
     >>> tg.allclose(tg.ones(2), tg.ones(2) + 1e-6)
     True
     """
-    return bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+    a, b = array_of(input, "allclose", "input"), array_of(other, "allclose", "other")
+    require_numbers("allclose", rtol=rtol, atol=atol)
+    return bool(np.allclose(a, b, rtol, atol, equal_nan))
 
 
 def result_type(a: Any, b: Any) -> np.dtype[Any]:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import no_attribute
 from ..mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from .hooks import RemovableHandle
 from .passes import backward, grad
@@ -34,13 +35,21 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def _later(name: str) -> Any:
     """What is imported when it is first used."""
     if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise no_attribute(__name__, name)
     from importlib import import_module
 
     place, inside = _LATER[name]
     module = import_module(place, __name__)
     found = globals()[name] = module if inside is None else getattr(module, inside)
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = _later

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core import KEEP, Leaf, Tensor, nobody
 from ..duck import CHANGES
-from ..errors import GraphError
+from ..errors import DtypeError, GraphError, kind_of
 from .passes import backward
 
 _ids = itertools.count()
@@ -44,6 +44,8 @@ class RemovableHandle:
 
 def register_hook(self: Any, hook: Any) -> RemovableHandle:
     """Call `hook(gradient)` when this tensor's whole gradient is known; what it returns replaces the gradient."""
+    if not callable(hook):
+        raise DtypeError(f"register_hook: a hook is a function of the gradient, not {kind_of(hook)}")
     node = self.node
     if node is None:
         raise GraphError("register_hook: this tensor does not require a gradient, so none will pass here")

@@ -5,11 +5,12 @@ Read `function.py` next: an operation with a hand-written backward.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Leaf, Node, Tensor, wrap
+from ..core import Leaf, Node, Tensor, array_of, wrap
 from ..duck import TRACES, Array, as_array
 from ..engine import run_backward
 from ..errors import GraphError, ShapeError
@@ -48,7 +49,7 @@ def backward(
     >>> w.grad
     tensor([2., 4.])
     """
-    roots = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    roots = (tensors,) if isinstance(tensors, Tensor) else _several(tensors, "backward", "tensors")
     cotangents = (None,) if grad_tensors is None and len(roots) == 1 else _listed(grad_tensors, len(roots), "backward")
     targets = None
     if inputs is not None:
@@ -92,8 +93,8 @@ def grad(
     >>> tg.autograd.grad(g, x)
     (tensor(18.),)
     """
-    roots = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    roots = (outputs,) if isinstance(outputs, Tensor) else _several(outputs, "grad", "outputs")
+    wanted = (inputs,) if isinstance(inputs, Tensor) else _several(inputs, "grad", "inputs")
     for i, x in enumerate(wanted):
         if x.node is None:
             raise GraphError(f"grad: input {i} of shape {x.array.shape} does not require a gradient")
@@ -118,6 +119,14 @@ def grad(
         if results[-1] is not None:
             taken.add(id(buffer_of(results[-1].array)))
     return tuple(results)
+
+
+def _several(given: Any, op: str, name: str) -> tuple[Any, ...]:
+    """Several tensors as a tuple; DtypeError if one of them is none."""
+    several = tuple(given) if isinstance(given, Iterable) else (given,)
+    for x in several:
+        array_of(x, op, name)
+    return several
 
 
 def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool, taken: set[int]) -> Any:
@@ -160,7 +169,8 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
     if node is None:
         raise GraphError(
             f"backward: this tensor of shape {tensor.array.shape} has no graph: no input requires a gradient, "
-            "or it was made under no_grad. Create a leaf with `requires_grad=True`"
+            "or it was made under no_grad. Create a leaf with `requires_grad=True`; a weight that was replaced, "
+            "`w = w - lr * w.grad`, is none any more: write `with tg.no_grad(): w -= lr * w.grad`"
         )
     if gradient is None:
         if tensor.array.size != 1:

@@ -6,8 +6,14 @@ Reading order: `program.py` (the language) → `tracer.py`, `spelling.py`, `trac
 `export.py` writes what was recorded into a file of its own.
 """
 
+from typing import TYPE_CHECKING
+
+from ..errors import guessing
 from .compiled import Compiled, compile
 from .export import export_numpy
 from .passes import PASSES
 
 __all__ = ["PASSES", "Compiled", "compile", "export_numpy"]
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

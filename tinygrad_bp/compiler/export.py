@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import Tensor, wrap
 from ..errors import ArgumentError, CompileError
-from ..files import atomic_write
+from ..files import atomic_write, path_text
 from ..mode import no_grad
 from ..nn.module import Module
 from ..serialize import save_npz
@@ -104,7 +104,7 @@ def export_numpy(model_or_step: Any, example_inputs: Any, path: str | os.PathLik
 def file_of(path: Any) -> Path:
     from pathlib import Path
 
-    name = os.fsdecode(path)
+    name = path_text("export_numpy", path)
     target = Path(name if name.endswith(".py") else f"{name}.py")
     if not target.stem.isidentifier():
         raise ArgumentError(

@@ -6,6 +6,9 @@ samplers, batches).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..errors import guessing
 from .idx import read_idx
 from .loader import (
     BatchSampler,
@@ -35,3 +38,6 @@ __all__ = [
     "random_split",
     "read_idx",
 ]
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import read_up_to, refusing
+from ..files import path_text, read_up_to, refuse_bomb, refusing
 
 if TYPE_CHECKING:
     from gzip import GzipFile
@@ -29,7 +29,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Whether it is compressed is seen from its first bytes, not from its name. A file that is truncated, has
     bytes left over, or is no IDX file is a FileFormatError with the expected and the found number of bytes;
-    no more is unpacked than the header asks for, plus one byte.
+    no more is unpacked than the header asks for, plus one byte, and a header that asks for more than 1 GiB and more
+    than 100 times the size of the compressed file is refused.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -41,16 +42,17 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     import gzip
     import zlib
 
-    with open(path, "rb") as file, refusing(path, "IDX", gzip.BadGzipFile, zlib.error, EOFError):
+    with open(path_text("read_idx", path), "rb") as file, refusing(path, "IDX", gzip.BadGzipFile, zlib.error, EOFError):
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if not packed:
             return _parse(file)
         with gzip.GzipFile(fileobj=file) as unpacked:
-            return _parse(unpacked)
+            return _parse(unpacked, os.fstat(file.fileno()).st_size)
 
 
-def _parse(file: BufferedReader | GzipFile) -> NDArray[Any]:
+def _parse(file: BufferedReader | GzipFile, packed: int | None = None) -> NDArray[Any]:
+    """The array; `packed` is the size of the file if it is compressed."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_DTYPES:
         raise ValueError(f"it begins with {magic!r}; expected two zeros, a dtype and a number of dimensions")
@@ -59,6 +61,8 @@ def _parse(file: BufferedReader | GzipFile) -> NDArray[Any]:
         raise ValueError(f"its header needs {4 + 4 * magic[3]} bytes, found {4 + len(sizes)}")
     shape, dtype = struct.unpack(f">{magic[3]}I", sizes), np.dtype(IDX_DTYPES[magic[2]])
     expected = math.prod(shape) * dtype.itemsize
+    if packed is not None:
+        refuse_bomb(packed, expected)
     data = read_up_to(file, expected + 1)
     if len(data) != expected:
         found = "more" if len(data) > expected else len(data)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core import Tensor, wrap
 from ..dtypes import get_default_dtype, result_type
-from ..errors import DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -107,7 +107,7 @@ def random_split(
         for i in range(size - sum(counts)):
             counts[i % len(counts)] += 1
     elif counts != list(lengths) or min(counts, default=0) < 0 or sum(counts) != size:
-        raise ValueError(f"random_split: {list(lengths)} is neither a sum of {size} (all samples) nor of 1")
+        raise ArgumentError(f"random_split: {list(lengths)} is neither a sum of {size} (all samples) nor of 1")
     order = randperm(size, generator=generator).tolist()
     ends = accumulate(counts)
     return [Subset(dataset, order[end - count : end]) for end, count in zip(ends, counts, strict=True)]
@@ -151,7 +151,7 @@ class RandomSampler:
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
         self._num_samples = num_samples
         if len(self) < 1 or not len(data_source):
-            raise ValueError(
+            raise ArgumentError(
                 f"RandomSampler: cannot draw {len(self)} of {len(data_source)} samples; give 1 or more"
             )
 
@@ -189,8 +189,9 @@ class BatchSampler:
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
+        require_whole("DataLoader", batch_size=batch_size)
         if isinstance(batch_size, bool) or index(batch_size) < 1:
-            raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
+            raise ArgumentError(f"DataLoader: batch_size must be a positive integer, got {batch_size!r}")
         self.sampler, self.batch_size, self.drop_last = sampler, index(batch_size), drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -236,14 +237,15 @@ class DataLoader:
         *,
         generator: Generator | None = None,
     ) -> None:
+        require_whole("DataLoader", num_workers=num_workers)
         if index(num_workers) < 0:
-            raise ValueError(f"DataLoader: num_workers must not be negative, got {num_workers}")
+            raise ArgumentError(f"DataLoader: num_workers must not be negative, got {num_workers}")
         if sampler is not None and shuffle:
-            raise ValueError("DataLoader: a sampler gives the order itself; leave out sampler or shuffle")
+            raise ArgumentError("DataLoader: a sampler gives the order itself; leave out sampler or shuffle")
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
-            raise ValueError("DataLoader: batch_sampler replaces batch_size, shuffle, sampler and drop_last")
+            raise ArgumentError("DataLoader: batch_sampler replaces batch_size, shuffle, sampler and drop_last")
         if batch_size is None and drop_last:
-            raise ValueError("DataLoader: without a batch_size there is no last batch; leave out drop_last")
+            raise ArgumentError("DataLoader: without a batch_size there is no last batch; leave out drop_last")
         sized = hasattr(dataset, "__len__") or sampler is not None or batch_sampler is not None
         if not hasattr(dataset, "__getitem__") or not sized:
             name = type(dataset).__name__

@@ -11,8 +11,8 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FileFormatError
-from ..files import atomic_write
+from ..errors import ArgumentError, FileFormatError
+from ..files import atomic_write, path_text
 from .idx import read_idx
 
 if TYPE_CHECKING:
@@ -54,15 +54,16 @@ def load_mnist(
     ...     print(str(error).partition(" Put")[0])
     no/such: t10k-images-idx3-ubyte.gz is missing.
     """
+    folder = path_text("load_mnist", folder)
     if split not in PREFIX:
-        raise ValueError(f'load_mnist: split {split!r} is unknown; write "train" or "test"')
+        raise ArgumentError(f'load_mnist: split {split!r} is unknown; write "train" or "test"')
     names = [f"{PREFIX[split]}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
-    by_hand = f"Put {names[0]} and {names[1]} into {os.fspath(folder)}, from {MIRROR} for example"
+    by_hand = f"Put {names[0]} and {names[1]} into {folder}, from {MIRROR} for example"
     paths = []
     for name in names:
         path = _find(folder, name)
         if path is None and not download:
-            raise FileNotFoundError(f"{os.fspath(folder)}: {name} is missing. {by_hand}")
+            raise FileNotFoundError(f"{folder}: {name} is missing. {by_hand}")
         paths.append(path or _download(base_url, os.path.join(folder, name), by_hand))
     return _checked(*paths)
 
@@ -103,7 +104,7 @@ def _download(base_url: str, path: str, by_hand: str) -> str:
                 if bar is not None:
                     bar.update(len(chunk))
     except (OSError, HTTPException) as error:
-        raise ConnectionError(f"{url} could not be fetched ({error}). {by_hand}") from error
+        raise ConnectionError(f"{url} could not be fetched ({error}). {by_hand}") from None
     found = hashlib.sha256(data).hexdigest()
     if len(data) != size or found != digest:
         amount = "more" if len(data) > size else len(data)

@@ -4,6 +4,9 @@ Reading order: `parameter.py` → `module.py` → `hooks.py`, `state.py` → `fu
 `activation.py`, `dropout.py`, `loss.py`, `container.py` → `init.py`.
 """
 
+from typing import TYPE_CHECKING
+
+from ..errors import guessing
 from . import functional, init, utils
 from .activation import (
     ELU,
@@ -79,3 +82,6 @@ __all__ = [
     "init",
     "utils",
 ]
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

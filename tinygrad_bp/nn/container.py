@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..core import Tensor
 from ..duck import TRACES
-from ..errors import AxisError, DtypeError, ModuleError, TensorError
-from .module import MODULES, PARAMETERS, Module, framed, indented, name_layer
+from ..errors import AxisError, DtypeError, ModuleError, TensorError, kind_of
+from .faults import name_layer
+from .module import MODULES, PARAMETERS, Module
 from .parameter import Parameter
+from .shown import framed, indented
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
@@ -33,8 +35,7 @@ class _Sequence(Module):
 
     def _checked(self, value: Any) -> Any:
         if value is not None and not isinstance(value, Module):
-            hint = f"; write {type(self).__name__}(*layers)" if isinstance(value, list | tuple) else ""
-            raise DtypeError(f"{type(self).__name__}: layers are Modules, not {type(value).__name__}{hint}")
+            raise DtypeError(f"{type(self).__name__}: layers are Modules, not {kind_of(value)}{_hint(self, value)}")
         return value
 
     def _name_at(self, index: Any) -> str:
@@ -95,6 +96,15 @@ class _Sequence(Module):
         value = self[index]
         del self[index]
         return value
+
+
+def _hint(owner: Module, value: Any) -> str:
+    """What to write for a value that is no layer."""
+    if isinstance(value, list | tuple):
+        return f"; write {type(owner).__name__}(*layers)"
+    if isinstance(value, type):
+        return f"; with parentheses it is a layer: {value.__name__}()"
+    return "; a function has a layer of its own, F.relu nn.ReLU(), or is called in `forward`" if callable(value) else ""
 
 
 class Sequential(_Sequence):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import dialect
-from ..core import Tensor, wrap
+from ..core import Tensor, array_of, wrap
 from ..dialect import getitem
 from ..duck import TRACES, check, opaque
 from ..errors import ArgumentError, AxisError, DtypeError, NonFiniteError, ShapeError
@@ -48,12 +48,6 @@ def chosen(reduction: str, size_average: bool | None = None, reduce: bool | None
 
 def reduced(loss: Any, reduction: str) -> Any:
     return mean(loss) if reduction == "mean" else sum_of(loss) if reduction == "sum" else loss
-
-
-def array_of(x: Any, op: str, name: str) -> Any:
-    if isinstance(x, Tensor):
-        return x.array
-    raise DtypeError(f"{op}: {name} must be a Tensor, not {type(x).__name__}; write `tg.as_tensor({name})`")
 
 
 def checked(op: str, loss: Any, target: Any) -> Any:

@@ -6,15 +6,15 @@ The losses are in `criteria.py`, and are reached from here too. Read `linear.py`
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import random
 from ..calling import normal_axis
-from ..core import Tensor, wrap
+from ..core import Tensor, array_of, wrap
 from ..duck import check, draw
-from ..errors import ArgumentError, AxisError, DtypeError, ShapeError
+from ..errors import FORGOT, ArgumentError, AxisError, DtypeError, ShapeError, guessing, kind_of
 from ..inplace import in_place
 from ..ops import activations, arithmetic, reductions, transcendental
 from ..ops.joining import cat
@@ -66,8 +66,8 @@ def _check_linear(x: Any, w: Any, b: Any) -> None:
     """Say what does not fit together."""
     for name, value in (("input", x), ("weight", w)):
         if not isinstance(value, Tensor):
-            kind = type(value).__name__
-            raise DtypeError(f"linear: {name} must be a Tensor, not {kind}; write `tg.as_tensor({name})`")
+            fix = FORGOT if value is None else f"; write `tg.as_tensor({name})`"
+            raise DtypeError(f"linear: {name} must be a Tensor, not {kind_of(value)}{fix}")
     given = {"input": x, "weight": w, "bias": b}
     told = ", ".join(f"{name} {t.array.shape} {t.array.dtype}" for name, t in given.items() if t is not None)
     if x.array.dtype != w.array.dtype:
@@ -76,10 +76,16 @@ def _check_linear(x: Any, w: Any, b: Any) -> None:
     if x.array.ndim == 0 or w.array.ndim not in (1, 2) or x.array.shape[-1] != w.array.shape[-1]:
         raise ShapeError(
             f"linear: {told} do not fit: the input's last size must be the weight's last size, "
-            f"in_features = {w.array.shape[-1] if w.array.ndim else '?'}"
+            f"in_features = {w.array.shape[-1] if w.array.ndim else '?'}{_flattened(x.array.shape, w.array.shape[-1:])}"
         )
     if b is not None and b.array.shape != w.array.shape[:-1]:
         raise ShapeError(f"linear: {told} do not fit: the bias needs shape {w.array.shape[:-1]}, (out_features,)")
+
+
+def _flattened(shape: tuple[int, ...], features: tuple[int, ...]) -> str:
+    """The advice for pictures that a linear layer is given as they are."""
+    fits = len(shape) > 2 and features == (math.prod(shape[1:]),)
+    return ": write `x.flatten(1)`, or begin the model with nn.Flatten()" if fits else ""
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
@@ -89,7 +95,8 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     >>> tg.nn.functional.bilinear(tg.ones(1, 2), tg.ones(1, 3), tg.ones(4, 2, 3))
     tensor([[6., 6., 6., 6.]])
     """
-    a, b, w = input1.array.shape, input2.array.shape, weight.array.shape
+    given = {"input1": input1, "input2": input2, "weight": weight}
+    a, b, w = (array_of(x, "bilinear", name).shape for name, x in given.items())
     if len(w) != 3 or a[:-1] != b[:-1] or a[-1:] != w[1:2] or b[-1:] != w[2:]:
         raise ShapeError(
             f"bilinear: inputs {a} and {b} do not fit weight {w}: they need (…, in1) and (…, in2) with equal leading "
@@ -234,11 +241,11 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     >>> tg.nn.functional.dropout(tg.ones(6), 0.5)
     tensor([0., 0., 2., 0., 0., 0.])
     """
+    array = array_of(input, "dropout", "input")
     if not 0 <= p <= 1:
         raise ArgumentError(f"dropout: p is a probability, between 0 and 1, not {p}")
-    if not training or p == 0 or input.array.size == 0:
+    if not training or p == 0 or array.size == 0:
         return input
-    array = input.array
     if array.dtype.kind != "f":
         raise DtypeError(f"dropout: a float tensor is expected, got {array.dtype}; use `x.float()`")
     mask = draw(
@@ -257,7 +264,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    classes = tensor.array
+    classes = array_of(tensor, "one_hot", "tensor")
     if classes.dtype.kind not in "iu":
         raise DtypeError(f"one_hot: classes are integers, not {classes.dtype}; use `x.long()`")
     if num_classes == -1:
@@ -280,6 +287,7 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
     >>> tg.nn.functional.normalize(tg.tensor([3.0, 4.0]), dim=0)
     tensor([0.6000, 0.8000])
     """
+    array_of(input, "normalize", "input")
     return input / input.norm(p, dim, True).clamp(min=eps)
 
 
@@ -290,6 +298,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     >>> tg.nn.functional.cosine_similarity(tg.tensor([1.0, 0.0]), tg.tensor([1.0, 1.0]), dim=0)
     tensor(0.7071)
     """
+    for name, x in (("x1", x1), ("x2", x2)):
+        array_of(x, "cosine_similarity", name)
     lengths = [x.norm(2, dim, True).clamp(min=eps) for x in (x1, x2)]
     return (x1 / lengths[0] * (x2 / lengths[1])).sum(dim)
 
@@ -306,6 +316,8 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     """
     if mode != "constant":
         raise ArgumentError(f"pad: only mode='constant' is there, not {mode!r}")
+    if not isinstance(pad, tuple | list):
+        raise DtypeError(f"pad: a pair of widths for each dimension is expected, (left, right, …), not {kind_of(pad)}")
     if len(pad) % 2 or len(pad) > 2 * input.array.ndim:
         raise ShapeError(f"pad: {tuple(pad)} needs a pair of widths for each of at most {input.array.ndim} dimensions")
     for i in range(len(pad) // 2):
@@ -325,3 +337,6 @@ def _pad_one(x: Any, axis: int, before: int, after: int, value: float) -> Any:
 def _filled(x: Any, axis: int, width: int, value: float) -> Any:
     shape = [width if i == axis else n for i, n in enumerate(x.array.shape)]
     return wrap(np.full(shape, value, x.array.dtype)) if width > 0 else None
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

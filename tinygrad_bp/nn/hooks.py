@@ -8,7 +8,7 @@ from ..autograd.function import Function
 from ..autograd.hooks import RemovableHandle
 from ..core import Tensor
 from ..duck import CHANGES
-from ..errors import DtypeError, GraphError, ShapeError
+from ..errors import DtypeError, GraphError, ShapeError, kind_of
 
 
 class Hooks:
@@ -21,6 +21,8 @@ class Hooks:
 
 
 def register(module: Any, when: str, entry: tuple[Any, bool, bool], prepend: bool) -> RemovableHandle:
+    if not callable(entry[0]):
+        raise DtypeError(f"{type(module).__name__}: a hook is a function, not {kind_of(entry[0])}")
     if module._hooks is None:
         module.__dict__["_hooks"] = Hooks()
     CHANGES[0] += 1

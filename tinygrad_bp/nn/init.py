@@ -7,13 +7,13 @@ are PyTorch's. Read `linear.py` next.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import random
 from ..core import Tensor
-from ..errors import ArgumentError, DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError, guessing, require_numbers
 from ..inplace import put_in, refuse
 from ..mode import no_grad
 
@@ -80,6 +80,7 @@ def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None)
     tensor([0.4963, 0.7682])
     """
     array = _array(tensor, "uniform_")
+    require_numbers("uniform_", a=a, b=b)
     return _filled(tensor, random.uniform(array.shape, a, b, array.dtype, generator, op="uniform_"), "uniform_")
 
 
@@ -93,6 +94,7 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
             [-2.1788,  0.5684]])
     """
     array = _array(tensor, "normal_")
+    require_numbers("normal_", mean=mean, std=std)
     return _filled(tensor, random.normal(array.shape, mean, std, array.dtype, generator), "normal_")
 
 
@@ -227,3 +229,6 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     q, r = np.linalg.qr(flat.T if rows < cols else flat)
     q = q * np.sign(np.diag(r))
     return _filled(tensor, (gain * (q.T if rows < cols else q)).reshape(array.shape), "orthogonal_")
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

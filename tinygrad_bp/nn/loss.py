@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core import Tensor
 from . import functional as F
+from . import settings
 from .criteria import chosen
 from .module import Module
 
@@ -30,6 +32,8 @@ class _WeightedLoss(_Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
+        if isinstance(weight, Tensor) and weight.node is not None:
+            raise settings.wrong(self, "weight", weight)
         self.register_buffer("weight", weight)
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..autograd.hooks import RemovableHandle
 from ..core import Tensor, wrap
+from ..device import cpu_only
 from ..duck import CHANGES, TRACES
 from ..errors import DtypeError, ModuleError, TensorError
-from . import hooks, state
+from . import faults, hooks, settings, shown, state
 from .parameter import Parameter
 
 if TYPE_CHECKING:
@@ -22,26 +23,6 @@ if TYPE_CHECKING:
 
 PARAMETERS, BUFFERS, MODULES = TABLES = ("_parameter_names", "_buffer_names", "_module_names")
 EXPECTED = {PARAMETERS: "a Parameter", BUFFERS: "a Tensor", MODULES: "a Module"}
-
-
-def name_layer(error: TensorError, module: Module) -> None:
-    """Tell an error that passes through `module` where it is: 'Net.encoder.fc1 (Linear)'.
-
-    A layer does not know its own name; the parent looks for the layer that the error came through in its own tree.
-    `error.through` holds that layer and what its path reads after the name of its class.
-    """
-    kind = type(module).__name__
-    inner, rest = getattr(error, "through", (0, ""))
-    if inner == id(module):
-        return
-    name = next((name for name, layer in module.named_modules() if id(layer) == inner), "")
-    if name:
-        rest = f".{name}{rest}"
-        error.layers[0] = kind + rest
-    else:
-        rest = f" ({kind})"
-        error.layers.insert(0, kind)
-    error.through = id(module), rest  # type: ignore[attr-defined]
 
 
 class Module:
@@ -68,8 +49,20 @@ class Module:
     _parameter_names = _buffer_names = _module_names = state.NotYet()
     _hooks: Any = None  # of the class: a layer without hooks goes straight to forward
 
-    def __init__(self) -> None:
-        self.__dict__.update({table: {} for table in TABLES}, training=True)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith(f"{__package__}.") and "__init__" in vars(cls):
+            setattr(cls, "__init__", settings.checked(vars(cls)["__init__"]))  # noqa: B010
+
+    if TYPE_CHECKING:
+
+        def __init__(self) -> None: ...
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if args or kwargs:
+                raise settings.no_settings(type(self).__name__, (*args, *kwargs.values()))
+            self.__dict__.update({table: {} for table in TABLES}, training=True)
 
     # ------------------------------------------------------------ calling
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -78,15 +71,24 @@ class Module:
                 return TRACES[-1].layer(self, args, kwargs)
             if self._hooks is None:
                 # a call without stars is a quarter of a microsecond shorter
-                return self.forward(*args, **kwargs) if kwargs or len(args) != 1 else self.forward(args[0])
+                made = self.forward(*args, **kwargs) if kwargs or len(args) != 1 else self.forward(args[0])
+                if made is None:
+                    faults.returned_nothing(self)
+                return made
             return hooks.call(self, args, kwargs)
         except TensorError as error:
-            name_layer(error, self)
+            faults.name_layer(error, self)
             raise
+        except (TypeError, AttributeError) as error:
+            fault = faults.wrong_call(self, args, kwargs, error)
+            if fault is None:
+                raise
+            faults.name_layer(fault, self)
+            raise fault from None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer computes; every subclass writes its own."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward: write `def forward(self, x): …` in it")
+        raise NotImplementedError(faults.no_forward(self))
 
     # ------------------------------------------------------------ registration
     def __setattr__(self, name: str, value: Any) -> None:
@@ -221,11 +223,16 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """(path, parameter) in order of registration; one that two layers share comes once."""
+        faults.warn_of_hidden(self)
         return self._members(PARAMETERS, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, those of the layers below too unless `recurse` is False."""
-        return (value for _, value in self.named_parameters("", recurse))
+        """All parameters, those of the layers below too unless `recurse` is False.
+
+        Warns of layers and parameters in plain lists and dicts, which are not among them.
+        """
+        faults.warn_of_hidden(self)
+        return (value for _, value in self._members(PARAMETERS, "", recurse, True))
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -294,7 +301,7 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or fill them with zeros where they are to keep their memory."""
-        state.zero_grad(self.parameters(), set_to_none)
+        state.zero_grad((value for _, value in self._members(PARAMETERS, "", True, True)), set_to_none)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """All float parameters and buffers in another dtype: `to(tg.float64)`, `to(other)`; the device is 'cpu'."""
@@ -315,6 +322,11 @@ class Module:
 
     def cpu(self) -> Self:
         """Itself: everything is on the CPU."""
+        return self
+
+    def cuda(self, device: Any = None) -> Self:
+        """Refused: there is no GPU here."""
+        cpu_only("cuda", "`.cuda()`")
         return self
 
     # ------------------------------------------------------------ state
@@ -382,16 +394,5 @@ class Module:
         return type(self).__name__
 
     def __repr__(self) -> str:
-        lines = [f"({name}): {indented(repr(child))}" for name, child in self._own(MODULES).items()]
-        return framed(self._get_name(), self.extra_repr(), lines)
-
-
-def indented(text: str) -> str:
-    """All lines but the first moved two places to the right."""
-    return text.replace("\n", "\n  ")
-
-
-def framed(name: str, extra: str, lines: list[str]) -> str:
-    """`Linear(…)` on one line, or the children on lines of their own."""
-    parts = [*extra.splitlines(), *lines]
-    return f"{name}({extra})" if not lines and len(parts) < 2 else "\n  ".join((f"{name}(", *parts)) + "\n)"
+        lines = [f"({name}): {shown.indented(repr(child))}" for name, child in self._own(MODULES).items()]
+        return shown.framed(self._get_name(), self.extra_repr(), lines)

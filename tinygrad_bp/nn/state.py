@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import Tensor, wrap
 from ..duck import CHANGES
-from ..errors import DtypeError, InplaceError, ModuleError, StateDictError
+from ..errors import DtypeError, InplaceError, ModuleError, StateDictError, kind_of
 from ..memory import buffer_of, stamp
 from .parameter import Parameter
 
@@ -55,42 +55,48 @@ def collect(module: Any, into: dict[str, Any], prefix: str, keep_vars: bool) -> 
 
 def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> Incompatible:
     if not hasattr(state_dict, "keys"):
-        raise DtypeError(f"load_state_dict: a dict of tensors is expected, got {type(state_dict).__name__}")
+        path = hasattr(state_dict, "encode") or hasattr(state_dict, "__fspath__")
+        fix = "write `tg.load(path)`" if path else "write `other.state_dict()`"
+        raise DtypeError(f"load_state_dict: a dict of tensors is expected, not {kind_of(state_dict)}; {fix}")
     have = {key: (owner, name, tensor) for key, owner, name, tensor in places(module)}
-    given = {key: _array(value) for key, value in state_dict.items()}
+    given = {key: plain_array(value) for key, value in state_dict.items()}
     missing = [key for key in have if key not in given]
     unexpected = [key for key in given if key not in have]
-    wrong = [
-        f"{key}: {_told(given[key])} given, {tensor.array.shape} expected"
-        for key, (_, _, tensor) in have.items()
-        if key in given and not _fits(given[key], tensor.array)
-    ]
+    faults = {key: _fault(given[key], tensor, assign) for key, (_, _, tensor) in have.items() if key in given}
+    wrong = [f"{key}: {fault}" for key, fault in faults.items() if fault]
     if wrong or (strict and (missing or unexpected)):
         bad = (missing, unexpected) if strict else ([], [])
         raise StateDictError(_complaint(type(module).__name__, *bad, wrong))
     pairs = {key: (*have[key], given[key]) for key in have if key in given}
     if assign:
-        for key, (owner, name, tensor, _) in pairs.items():
-            owner.__dict__[name] = _in_place_of(tensor, state_dict[key])
-        CHANGES[0] += 1
+        _assign([(*pair, state_dict[key]) for key, pair in pairs.items()])
     else:
         _write([(tensor, value) for _, _, tensor, value in pairs.values()])
     return Incompatible(missing, unexpected)
 
 
-def _array(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.array
-    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else value
+def plain_array(value: Any) -> Any:
+    """The entries of a Tensor, an array or a NumPy number as a plain array in native byte order; else the value."""
+    value = value.array if isinstance(value, Tensor) else value
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    array = np.asarray(value)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _fits(value: Any, array: np.ndarray) -> bool:
-    kinds = "biufc" if array.dtype.kind == "c" else "biuf"
-    return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.shape == array.shape
-
-
-def _told(value: Any) -> str:
-    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+def _fault(value: Any, tensor: Any, assign: bool) -> str:
+    """Why a value cannot take the place of a tensor; '' if it can."""
+    if not isinstance(value, np.ndarray):
+        kind = type(value)
+        name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        return f"{name} given, a Tensor or an array is expected"
+    if value.dtype.kind not in ("biufc" if tensor.array.dtype.kind == "c" else "biuf") or (
+        value.shape != tensor.array.shape
+    ):
+        return f"{value.shape} {value.dtype} given, {tensor.array.shape} expected"
+    if assign and tensor.node is not None and value.dtype.kind not in "fc":
+        return f"{value.dtype} given, and with `assign=True` what is trained must come as floats"
+    return ""
 
 
 def _complaint(name: str, missing: list[str], unexpected: list[str], wrong: list[str]) -> str:
@@ -121,10 +127,22 @@ def _write(pairs: list[tuple[Any, np.ndarray]]) -> None:
             stamp(tensor.array, "load_state_dict", "load_state_dict")
 
 
-def _in_place_of(old: Any, value: Any) -> Any:
-    if not isinstance(old, Parameter):
-        return value if isinstance(value, Tensor) else wrap(value)
-    return value if isinstance(value, Parameter) else Parameter(value, requires_grad=old.node is not None)
+def _assign(places: list[tuple[Any, str, Any, np.ndarray, Any]]) -> None:
+    """The given tensors in place of the old ones; all are made before the first is put in its place."""
+    fresh = [(owner, name, old, _successor(old, array, value)) for owner, name, old, array, value in places]
+    for owner, name, old, new in fresh:
+        owner.__dict__[name] = new
+        if (old.node is None) != (new.node is None):  # a Parameter of the caller's: frozen if the old one was
+            new.requires_grad = old.node is not None
+    CHANGES[0] += 1
+
+
+def _successor(old: Any, array: np.ndarray, value: Any) -> Any:
+    """The tensor itself where it can be, else its array in a tensor of the old one's kind."""
+    itself = isinstance(value, Tensor) and value.array is array
+    if isinstance(old, Parameter):
+        return value if itself and isinstance(value, Parameter) else Parameter(array, old.node is not None)
+    return value if itself and value.node is None else wrap(array)
 
 
 def zero_grad(parameters: Iterable[Any], set_to_none: bool) -> None:

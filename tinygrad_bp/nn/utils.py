@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import Tensor, wrap
 from ..duck import TRACES, check, opaque
-from ..errors import ArgumentError, NonFiniteError
+from ..errors import ArgumentError, DtypeError, NonFiniteError, guessing, kind_of, require_numbers
 from ..memory import stamp
 
 if TYPE_CHECKING:
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[np.ndarray]:
     """The arrays of all gradients that there are, each once."""
+    if hasattr(parameters, "named_parameters"):
+        raise DtypeError("clip_grad: the parameters are expected, not the model itself: write `model.parameters()`")
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for p in given:
+        if not isinstance(p, Tensor):
+            raise DtypeError(f"clip_grad: tensors are expected, not {kind_of(p)}: write `model.parameters()`")
     grads = {id(p._grad.array): p._grad.array for p in given if p._grad is not None}
     return list(grads.values())
 
@@ -75,6 +80,7 @@ def clip_grad_norm_(
     tensor([0.6000, 0.8000])
     """
     _only_one(foreach)
+    require_numbers("clip_grad_norm_", max_norm=max_norm, norm_type=norm_type)
     grads, p = _gradients(parameters), float(norm_type)
     total = opaque(_total, grads, p)
     if error_if_nonfinite:
@@ -99,6 +105,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
     tensor([0.2000, 1.0000])
     """
     _only_one(foreach)
+    require_numbers("clip_grad_value_", clip_value=clip_value)
     bound = float(clip_value)
     if not bound >= 0:
         raise ArgumentError(f"clip_grad_value_: the bound must not be negative or NaN, got {clip_value}")
@@ -110,3 +117,6 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
 def _only_one(foreach: bool | None) -> None:
     if foreach:
         raise ArgumentError("foreach=True names an implementation that is not here; leave it out")
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..alias import SEVERAL, bar
-from ..calling import normal_axis, promote, unrecorded
+from ..calling import normal_axis, operand, promote, unrecorded
 from ..core import PLAIN, Tensor, recorded, wrap
 from ..declare import Case, Op, composite, declare, publish
 from ..duck import as_array
@@ -41,7 +41,7 @@ def _cat(tensors: Any, axis: int = 0) -> Any:
     """Tensors one after another along an axis; they agree in every other size."""
     if isinstance(tensors, Tensor) or not hasattr(tensors, "__iter__"):
         raise DtypeError("cat: expected a list or tuple of tensors: `tg.cat([a, b], dim=0)`")
-    given: list[Any] = [x if isinstance(x, Tensor) else wrap(as_array(x)) for x in tensors]
+    given: list[Any] = [x if isinstance(x, Tensor) else wrap(as_array(operand(x, _op))) for x in tensors]
     if not given:
         raise ShapeError("cat: the list of tensors is empty")
     given = [x for x in given if x.shape != (0,)] or given[:1]  # PyTorch lets an empty vector pass

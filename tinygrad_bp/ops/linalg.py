@@ -97,7 +97,11 @@ def matmul(a: Any, b: Any) -> Any:
         return matmul_nd(a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(f"matmul: both need at least 1 dimension, got {tuple(a.shape)} and {tuple(b.shape)}; use `*`")
-    y = matmul_nd(a if a.ndim > 1 else a.unsqueeze(0), b if b.ndim > 1 else b.unsqueeze(1))
+    try:
+        y = matmul_nd(a if a.ndim > 1 else a.unsqueeze(0), b if b.ndim > 1 else b.unsqueeze(1))
+    except ShapeError:
+        told = f"a {tuple(a.shape)} {a.dtype}, b {tuple(b.shape)} {b.dtype}"
+        raise ShapeError(f"matmul: the inner sizes do not fit: {told}; a vector has only one") from None
     shape = tuple(y.shape)
     if b.ndim == 1:
         shape = shape[:-1]

@@ -16,7 +16,7 @@ from .. import dialect
 from ..calling import normal_axes, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, linear, publish
-from ..errors import DtypeError, ShapeError
+from ..errors import DtypeError, ShapeError, kind_of
 
 
 def sizes(shape: Any) -> tuple[int, ...]:
@@ -25,8 +25,11 @@ def sizes(shape: Any) -> tuple[int, ...]:
         shape = shape[0]
     try:
         return tuple([n.__index__() for n in shape])
-    except (AttributeError, TypeError):
-        raise DtypeError(f"a shape is made of ints, not {shape!r}") from None
+    except (AttributeError, TypeError, ShapeError):  # ShapeError: of a Tensor that is asked for its one entry
+        given = shape if isinstance(shape, tuple | list) else (shape,)
+        told = next((kind_of(n) for n in given if not hasattr(n, "__index__") or isinstance(n, Tensor)), repr(shape))
+        fix = "; `n // 2` is an int, `n / 2` a float" if any(isinstance(n, float) for n in given) else ""
+        raise DtypeError(f"a shape is made of ints, not {told}{fix}") from None
 
 
 def fill_in(shape: tuple[int, ...], size: int, have: tuple[int, ...]) -> tuple[int, ...]:
@@ -183,24 +186,14 @@ triu = linear(
 )
 
 
-@composite(
-    numpy=(np.transpose,),
-    cases=(
-        Case((2, 3, 4), dim0=0, dim1=-1),
-        Case((2, 3, 4), dim0=(2, 0, 1)),
-        Case((2, 3)),
-        Case((), dim0=0, dim1=-1),
-    ),
-)
-def transpose(x: Any, dim0: Any = None, dim1: Any = None) -> Any:
-    """Two dimensions swapped; in NumPy's spelling a tuple of all axes, or none for the reverse order."""
-    if dim1 is not None:
-        axes = list(range(x.ndim))
-        i, j = normal_axis(dim0, x.ndim, "transpose"), normal_axis(dim1, x.ndim, "transpose")
-        if x.ndim:
-            axes[i], axes[j] = axes[j], axes[i]
-        return permute(x, tuple(axes))
-    return permute(x, tuple(range(x.ndim))[::-1] if dim0 is None else dim0)
+@composite(cases=(Case((2, 3, 4), dim0=0, dim1=-1), Case((2, 3), dim0=0, dim1=1), Case((), dim0=0, dim1=-1)))
+def transpose(x: Any, dim0: int, dim1: int) -> Any:
+    """Two dimensions swapped; `permute` takes all of them in a new order."""
+    axes = list(range(x.ndim))
+    i, j = normal_axis(dim0, x.ndim, "transpose"), normal_axis(dim1, x.ndim, "transpose")
+    if x.ndim:
+        axes[i], axes[j] = axes[j], axes[i]
+    return permute(x, tuple(axes))
 
 
 @composite(numpy=(np.swapaxes,), cases=(Case((2, 3, 4), axis0=0, axis1=-1),))

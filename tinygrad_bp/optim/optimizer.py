@@ -1,21 +1,23 @@
 """Optimizer: parameters in groups, each with its own settings, and what a method remembers of each parameter.
 
 A step first checks every gradient of every group, and only then writes; so an error leaves all parameters as they
-were. Read `sgd.py` next.
+were. Read `given.py` next.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Leaf, Tensor
+from ..core import Tensor
 from ..duck import CHANGES, TRACES
-from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, ShapeError, StateDictError
+from ..errors import ArgumentError, DtypeError, InplaceError, ShapeError, kind_of
 from ..memory import stamp_all
 from ..mode import enable_grad
 from ..nn.state import zero_grad
+from .given import listed, read_state, require_kinds, require_leaf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,15 +44,15 @@ class Optimizer:
     [0.1, 0.5]
     """
 
+    numbers: tuple[str, ...] = ()  # settings that are numbers
+    flags: tuple[str, ...] = ()  # settings that are True, False or None
+    remembered: tuple[str, ...] | None = None  # the names in `state`, each a tensor of its parameter's shape; None: any
+
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
-        self.state: dict[Any, dict[str, Any]] = {}
+        self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        if isinstance(params, Tensor | dict):
-            raise DtypeError(f"{self._name}: a list of tensors is expected, not a {type(params).__name__}: write [w]")
-        given: list[Any] = list(params)
-        if not given:
-            raise ArgumentError(f"{self._name}: the list of parameters is empty; a generator can be read only once")
+        given = listed(self._name, params)
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
 
@@ -70,31 +72,22 @@ class Optimizer:
         given = param_group.get("params") if isinstance(param_group, dict) else None
         if given is None:
             raise DtypeError(f'{self._name}: a group is a dict with "params", got {type(param_group).__name__}')
-        if isinstance(given, set | frozenset):
-            raise DtypeError(f"{self._name}: parameters need an order; a set has none, give a list")
-        entries = [given] if isinstance(given, Tensor) else list(given)
-        if not entries:
-            raise ArgumentError(f"{self._name}: a group without parameters; a generator can be read only once")
+        entries = [given] if isinstance(given, Tensor) else listed(self._name, given)
         group = {"params": [], **self.defaults, **param_group}
-        named = [entry for entry in entries if isinstance(entry, tuple)]
-        if named:
-            group["param_names"] = [name for name, _ in named]
-        group["params"] = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
+        named = [isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) for entry in entries]
+        if any(named):
+            group["param_names"] = [entry[0] for entry, pair in zip(entries, named, strict=True) if pair]
+        group["params"] = [entry[1] if pair else entry for entry, pair in zip(entries, named, strict=True)]
         known = {id(p) for other in self.param_groups for p in other["params"]}
         for i, p in enumerate(group["params"]):
-            if not isinstance(p, Tensor):
-                raise DtypeError(f"{self._name}: parameter {i} is a {type(p).__name__}, not a Tensor")
-            if p.node is not None and not isinstance(p.node, Leaf):
-                raise GraphError(
-                    f"{self._name}: parameter {i} of shape {p.array.shape} is no leaf, it was computed by {p.node}; "
-                    "make it one: `w = w.detach().requires_grad_()`"
-                )
+            require_leaf(self._name, i, p)
             if id(p) in known:
                 raise ArgumentError(f"{self._name}: parameter {i} of shape {p.array.shape} is given twice")
             known.add(id(p))
         missing = [key for key, value in group.items() if value is REQUIRED]
         if missing:
             raise ArgumentError(f"{self._name}: a group needs {missing}, or give it to {self._name} for all groups")
+        require_kinds(self, group)
         self.check(group)
         self.param_groups.append(group)
         CHANGES[0] += 1
@@ -112,6 +105,9 @@ class Optimizer:
         """
         loss = None
         if closure is not None:
+            if not callable(closure):
+                fix = "call `loss.backward()` first, then `step()`"
+                raise DtypeError(f"{self._name}.step: a closure is a function, not {kind_of(closure)}; {fix}")
             with enable_grad():
                 loss = closure()
         ready = []
@@ -157,42 +153,9 @@ class Optimizer:
         return {"state": {numbers[id(p)]: state for p, state in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over settings and state (copied); raises StateDictError, and changes nothing, if groups do not fit."""
-        from copy import deepcopy
-
-        try:
-            groups, state = state_dict["param_groups"], state_dict["state"]
-            sizes = [len(group["params"]) for group in groups]
-        except (KeyError, TypeError) as error:
-            raise StateDictError(f"{self._name}.load_state_dict: not a state_dict of an optimizer: {error!r}") from None
-        have = [len(group["params"]) for group in self.param_groups]
-        if sizes != have:
-            raise StateDictError(f"{self._name}.load_state_dict: groups of {sizes} parameters given, {have} expected")
-        order = {
-            number: p
-            for theirs, ours in zip(groups, self.param_groups, strict=True)
-            for number, p in zip(theirs["params"], ours["params"], strict=True)
-        }
-        unknown = [number for number in state if number not in order]
-        wrong = [
-            f"{key} of parameter {number}: {value.array.shape} given, {order[number].array.shape} expected"
-            for number, entries in state.items()
-            for key, value in entries.items()
-            if number in order
-            and isinstance(value, Tensor)
-            and value.array.ndim
-            and value.array.shape != order[number].array.shape
-        ]
-        if unknown or wrong:
-            raise StateDictError(f"{self._name}.load_state_dict: unknown parameters {unknown}; mis-shaped: {wrong}")
-        merged = [
-            {**ours, **deepcopy({key: value for key, value in theirs.items() if key != "params"})}
-            for theirs, ours in zip(groups, self.param_groups, strict=True)
-        ]
-        for group in merged:
-            self.check(group)
-        self.state = {order[n]: {k: _copied(v, order[n]) for k, v in entries.items()} for n, entries in state.items()}
-        self.param_groups = merged
+        """Take over settings and state (copied); raises StateDictError, and changes nothing, if anything is wrong."""
+        groups, state = read_state(self, state_dict)
+        self.param_groups, self.state = groups, defaultdict(dict, state)
         CHANGES[0] += 1
 
     def __repr__(self) -> str:
@@ -223,12 +186,3 @@ def number(value: Any) -> Any:
 
 
 REQUIRED = object()  # a setting without a default
-
-
-def _copied(value: Any, p: Any) -> Any:
-    """A value of the state for parameter p: tensors in a memory of their own and in p's dtype."""
-    if not isinstance(value, Tensor):
-        return value
-    from ..core import wrap
-
-    return wrap(np.array(value.array, p.array.dtype if value.array.ndim and value.array.dtype.kind == "f" else None))

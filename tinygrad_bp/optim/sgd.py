@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Tensor, wrap
+from ..core import wrap
 from ..duck import TRACES, empty
 from ..errors import ArgumentError
+from .given import require_kinds
 from .optimizer import Optimizer, number
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class SGD(Optimizer):
     tensor([0.8000, 1.6000], requires_grad=True)
     """
 
+    numbers = ("lr", "momentum", "dampening", "weight_decay")
+    flags = ("nesterov", "maximize", "foreach", "differentiable", "fused")
+    remembered = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Params,
@@ -76,10 +81,13 @@ class SGD(Optimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
-        if isinstance(lr, Tensor) and lr.array.size != 1:
-            raise ArgumentError(f"SGD: lr as a Tensor must be a single number, not of shape {lr.array.shape}")
-        lr = number(lr)
-        if not (lr >= 0 and momentum >= 0 and decay >= 0):
+        try:
+            lr = number(lr)
+            fine = lr >= 0 and momentum >= 0 and decay >= 0
+        except (TypeError, ValueError):
+            require_kinds(self, group)
+            raise
+        if not fine:
             told = f"lr {lr}, momentum {momentum} and weight_decay {decay}"
             raise ArgumentError(f"SGD: {told} must not be negative or NaN")
         if group["nesterov"] and (momentum == 0 or group["dampening"] != 0):

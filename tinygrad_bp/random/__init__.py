@@ -25,6 +25,9 @@ array([0.4962566 , 0.7682218 , 0.08847743], dtype=float32)
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..errors import guessing
 from .continuous import exponential, rand, uniform
 from .discrete import bernoulli, dropout_mask, multinomial, randint, randperm
 from .gaussian import normal, randn
@@ -57,3 +60,6 @@ __all__ = [
     "set_rng_state",
     "uniform",
 ]
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = guessing(__name__)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..duck import outside_a_trace
-from ..errors import DtypeError, ShapeError, TensorError
+from ..errors import DtypeError, ShapeError, TensorError, require_numbers
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -200,6 +200,7 @@ def manual_seed(seed: int) -> Generator:
     >>> manual_seed(0) is default_generator
     True
     """
+    require_numbers("manual_seed", seed=seed)
     return default_generator.manual_seed(int(seed))
 
 

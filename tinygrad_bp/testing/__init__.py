@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import no_attribute
 from .assertions import assert_close, assert_gradcheck
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def _later(name: str) -> Any:
     """What needs Hypothesis is imported when it is asked for."""
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise no_attribute(__name__, name)
     from importlib import import_module
 
     laws = name in ("LAWS", "LawError", "LawResult", "ModuleReport", "check_module")
@@ -47,3 +48,11 @@ def __getattr__(name: str) -> Any:
         if error.name != "hypothesis":
             raise
         raise ImportError(f"tinygrad_bp.testing.{name} needs Hypothesis: pip install hypothesis", name=name) from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:  # a type checker is to know which names there are
+    __getattr__ = _later

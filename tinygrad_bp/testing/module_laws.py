@@ -8,6 +8,7 @@ smallest. The layer given, the random streams and everything else of the caller 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,7 +118,8 @@ def check_module(
     specs = [parse(spec) for spec in inputs or ("*",)]
     wanted = _wanted(laws, skip)
     _sizes(max_examples, min_side, max_side, low, high)
-    with _streams_kept():
+    with _streams_kept(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* is not among the parameters", UserWarning)  # a law says it
         make, name = _maker(layer, tuple(args), dict(kwargs or {}), seed)
         draw = _Draw(make, specs, (min_side, max_side), (low, high), seed, max_examples)
         results = [_try("forward", draw)]
