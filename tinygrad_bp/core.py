@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .duck import CHANGES, TRACES, Array
+from .duck import CHANGES, TRACES, Array, tracing
 from .errors import DtypeError, GraphError, ShapeError
 from .memory import CLOCK, check_saved
 
@@ -185,8 +185,8 @@ def run_backward(
         if not edges:
             continue
         rules = node.op.pure if create else node.op.rules
-        if TRACES:
-            TRACES[-1].entering(node, g)
+        if TRACES and (trace := tracing()):
+            trace.entering(node, g)
         written = node.made != CLOCK[0]  # something was, since this node was made: is it what a rule will read?
         for parent, index, saved in edges:
             if live is not None and parent not in live:

@@ -13,7 +13,7 @@ import numpy as np
 from .core import Leaf, require_float, wrap
 from .device import cpu_only
 from .dtypes import get_default_dtype
-from .duck import TRACES, Array, Duck
+from .duck import TRACES, Array, Duck, tracing
 from .errors import DtypeError, ShapeError
 from .ops.shapes import sizes
 
@@ -65,8 +65,8 @@ def legacy_array(*data: Any) -> np.ndarray:
 def made(array: np.ndarray, requires_grad: bool = False) -> Tensor:
     """A fresh tensor, which owns its memory and so is nobody's view."""
     array = array if array.base is None else array.copy()
-    if TRACES and isinstance(array, np.ndarray):
-        array = TRACES[-1].fresh(array)
+    if TRACES and isinstance(array, np.ndarray) and (trace := tracing()):
+        array = trace.fresh(array)
     tensor = wrap(array)
     if requires_grad:
         require_float(array)

@@ -11,7 +11,7 @@ import warnings
 from _thread import RLock
 from typing import TYPE_CHECKING, Any
 
-from ..duck import TRACES
+from ..duck import TRACES, tracing
 from ..errors import ArgumentError, CompileError
 from ..nn.module import Module
 from .explain import explain
@@ -63,7 +63,7 @@ class Compiled:
 
     def _other(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The plan that ran last does not fit: another one, or a new one; in a recording the function itself."""
-        if (TRACES and TRACES[-1].mine()) or self._eager:  # no plan fits stand-ins
+        if self._eager or (TRACES and tracing()):  # no plan fits stand-ins
             return self.function(*args, **kwargs)
         for plan in [plan for plan in self._plans if plan is not self._plan]:
             result = plan.enter(args, kwargs)

@@ -28,7 +28,7 @@ from .entrance import MISS, entrance
 from .ownership import FLAT, forget, in_flat, one_piece
 from .passes import optimise
 from .program import MEMORY, Value
-from .recording import Run
+from .recording import Run, marks
 from .results import Output, View
 from .source import write
 
@@ -238,12 +238,6 @@ class Plan:
                 f"tg.compile: an argument of shape {array.shape} shares memory with a parameter, gradient or state "
                 "that the step overwrites; pass a copy, `x.clone()`"
             )
-
-
-def marks(tensor: Tensor) -> tuple[Any, ...]:
-    """Whether a tensor wants a gradient, and the hooks that its gradient passes."""
-    node = tensor.node
-    return (None,) if node is None else (id(node), *(node.hooks or ()))
 
 
 def held(holder: Any) -> np.ndarray:

@@ -145,8 +145,9 @@ class Trace:
             raise ValueError("assignment destination is read-only")
         storage = target.storage
         if storage.version == 0:
-            storage.before = storage.actual.copy()
             self.written.append(storage)
+            if storage.home is not None:
+                storage.own()
         new = new if traced(new) else np.asarray(new, target.dtype)
         same = getattr(new, "shape", ()) == target.shape and getattr(new, "dtype", None) == target.dtype
         value = self.lower(new)
@@ -201,7 +202,7 @@ class Trace:
         if x.storage.value.kind == CONSTANT:
             return x.actual.item()
         if x.storage.known() and not x.path:
-            place = Place(Entry(x.actual), 0, x.storage.home.name)
+            place = Place(Entry(x.storage.real), 0, x.storage.home.name)
             return self.setting(place, x.actual.item())
         value = Value(RESULT, (), None, scope=self._scope)
         self.write_down(self.primitive("number", "item", item), (x,), {}, [value])

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from ..core import Tensor
 from ..duck import Duck
@@ -27,31 +28,56 @@ if TYPE_CHECKING:
 
 
 class Storage:
-    """One piece of memory: the Value that it holds now, and how often it was written to."""
+    """One piece of memory: the Value that it holds now, and how often it was written to.
 
-    __slots__ = ("__weakref__", "actual", "before", "home", "trace", "value", "version")
+    `real` is the array that is there, `actual` what the recording computes with: memory that others see is copied
+    before the first write, so that nobody learns of it.
+    """
+
+    __slots__ = ("__weakref__", "actual", "home", "real", "trace", "value", "version")
 
     def __init__(self, trace: Trace, actual: np.ndarray, value: Value) -> None:
-        self.trace, self.actual, self.value, self.version = trace, actual, value, 0
-        self.before: np.ndarray | None = None  # the content before the first write
+        self.trace, self.value, self.version = trace, value, 0
+        self.real = self.actual = actual
         self.home: Any = None  # the memory of the program that this is, if it outlives the step
 
     def known(self) -> bool:
         """Whether it still holds what it held before the step, in memory that outlives it."""
         return self.version == 0 and self.home is not None and self.home.kind == MEMORY
 
+    def own(self) -> None:
+        """From now on the recording computes with memory of its own, which lies as the real array does."""
+        start, end = byte_bounds(self.real)
+        block = np.empty(end - start, np.uint8)
+        at = self.real.__array_interface__["data"][0] - start
+        self.actual = np.ndarray(self.real.shape, self.real.dtype, block, at, self.real.strides)
+        self.actual[...] = self.real
+
 
 class Tracer(Duck):
     """An array's stand-in; see the head of this file."""
 
-    __slots__ = ("_read", "actual", "path", "storage")
+    __slots__ = ("_actual", "_of", "_read", "path", "storage")
     base = None  # views are told apart by their storage
 
     def __init__(self, storage: Storage, actual: np.ndarray, path: Path = ()) -> None:
-        self.storage, self.actual, self.path = storage, actual, path
+        self.storage, self._actual, self._of, self.path = storage, actual, storage.actual, path
         self._read: tuple[int, Any] = (-1, None)
 
     # ------------------------------------------------------------ what it is
+    @property
+    def actual(self) -> Any:
+        """The array that the recording computes with."""
+        if self._of is not self.storage.actual:
+            self._of, self._actual = self.storage.actual, self.looked(self.storage.actual)
+        return self._actual
+
+    def looked(self, array: np.ndarray) -> Any:
+        """The same look into another array."""
+        for prim, args in self.path:
+            array = prim.function(array, *args)
+        return array
+
     shape = property(lambda self: self.actual.shape)
     dtype = property(lambda self: self.actual.dtype)
     ndim = property(lambda self: self.actual.ndim)

@@ -35,6 +35,13 @@ def note_orders(tree: Any, orders: list[tuple[Any, ...]]) -> None:
         note_orders(part, orders)
 
 
+def key_orders(tree: Any) -> list[tuple[Any, ...]]:
+    """The keys of every dict in a tree, in the order in which its leaves come."""
+    orders: list[tuple[Any, ...]] = []
+    note_orders(tree, orders)
+    return orders
+
+
 def count(tree: Any) -> int:
     """How many tensors and arrays a tree has."""
     found: list[Any] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Leaf, Tensor
-from ..duck import CHANGES, TRACES
+from ..duck import CHANGES, TRACES, tracing
 from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, ShapeError, StateDictError
 from ..memory import stamp_all
 from ..mode import enable_grad
@@ -127,7 +127,7 @@ class Optimizer:
                     params.append(p)
                     arrays.append(array)
             ready.append((group, params, arrays))
-        _write(self, ready) if TRACES else _write_quietly(self, ready)  # a compiled update is few calls
+        _write(self, ready) if TRACES and tracing() else _write_quietly(self, ready)  # a compiled update is few calls
         return loss
 
     def _refuse(self, p: Any) -> None:

@@ -1,0 +1,125 @@
+"""What only the thread that records sees: other arrays in tensors, other states of random generators.
+
+While a step is recorded, stand-ins take the places of its arrays. They must not be seen by other threads, which may use
+the same model at the same moment; so a tensor's slots keep what they hold, and for the recording thread alone a table is
+looked into first. At the end the table is thrown away: what the step did to these objects never happened.
+
+    with Private() as private:
+        private.take(tensor)      # from now on this thread may change the tensor, and nobody else will see it
+
+One thread records at a time (`RECORDING`); recordings of one thread may lie in one another. Read `undo.py` next: what
+cannot be kept apart in this way.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import RLock, get_ident
+from typing import Any
+
+from ..core import Tensor
+from ..duck import TRACES
+from ..random import Generator
+
+RECORDING = RLock()
+ACTIVE: list[Private] = []  # the innermost last; all of one thread
+KINDS = (Tensor, Generator)
+
+
+class Slot:
+    """In a class, in the place of one of its slots, as long as a step is recorded."""
+
+    def __init__(self, slot: Any, thread: int) -> None:
+        self.slot, self.thread = slot, thread
+        self.contents: dict[int, Any] = {}
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        if owner is None:
+            return self
+        if id(owner) in self.contents and get_ident() == self.thread:
+            return self.contents[id(owner)]
+        return self.slot.__get__(owner, kind)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        if id(owner) in self.contents and get_ident() == self.thread:
+            self.contents[id(owner)] = value
+        else:
+            self.slot.__set__(owner, value)
+
+    def __delete__(self, owner: Any) -> None:
+        if id(owner) in self.contents and get_ident() == self.thread:
+            self.contents[id(owner)] = None
+        else:
+            self.slot.__delete__(owner)
+
+
+class Private:
+    """A time during which this thread may change tensors and generators, and nobody else sees it."""
+
+    def __init__(self) -> None:
+        self.thread = get_ident()
+        self._slots: dict[tuple[type, str], Slot] = {}
+        self._taken: dict[int, Any] = {}  # kept alive, so that an identity stands for one object
+        self.undo: list[Any] = []  # for what is changed in its place: called at the end, the last first
+
+    def __enter__(self) -> Private:
+        RECORDING.acquire()
+        self.thread = get_ident()
+        ACTIVE.append(self)
+        for kind in KINDS:
+            for name in slots(kind):
+                slot = self._slots[kind, name] = Slot(vars(kind)[name], self.thread)
+                setattr(kind, name, slot)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            while self.undo:  # one is struck off when it is done, for whoever has to finish this (`after_fork`)
+                self.undo[-1]()
+                self.undo.pop()
+        finally:
+            self._put_back()
+            ACTIVE.remove(self)
+            RECORDING.release()
+
+    def _put_back(self) -> None:
+        for (kind, name), slot in self._slots.items():
+            setattr(kind, name, slot.slot)
+        self._slots, self._taken = {}, {}
+
+    def take(self, thing: Any) -> None:
+        """Keep what this thread does to a tensor or a generator to itself."""
+        if id(thing) in self._taken:
+            return
+        self._taken[id(thing)] = thing
+        for (kind, _), slot in self._slots.items():
+            if isinstance(thing, kind):
+                slot.contents[id(thing)] = slot.slot.__get__(thing, kind)
+        if isinstance(thing, Generator):
+            thing.set_state(thing.get_state())  # a twister of its own
+
+    def abandon(self) -> None:
+        """In a process that was forked while another thread recorded: put everything back for it."""
+        for undo in reversed(self.undo):
+            undo()
+        self._put_back()
+
+
+def slots(kind: type) -> list[str]:
+    """The slots of a class that hold something."""
+    return [name for name in kind.__slots__ if not name.startswith("__")]  # type: ignore[attr-defined]
+
+
+def after_fork() -> None:
+    """A child has only the thread that forked: the lock of any other is nobody's, and its recording ends here."""
+    if RECORDING._is_owned():  # type: ignore[attr-defined]
+        return
+    for private in reversed(ACTIVE):
+        private.abandon()
+    ACTIVE.clear()
+    TRACES.clear()
+    RECORDING._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=after_fork)
