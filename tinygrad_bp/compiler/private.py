@@ -1,4 +1,4 @@
-"""What only the thread that records sees: other arrays in tensors, other states of random generators.
+"""What only the thread that records sees: other arrays in tensors, other hooks, other states of random generators.
 
 While a step is recorded, stand-ins take the places of its arrays. They must not be seen by other threads, which may use
 the same model at the same moment; so a tensor's slots keep what they hold, and for the recording thread alone a table is
@@ -17,13 +17,12 @@ import os
 from _thread import RLock, get_ident
 from typing import Any
 
-from ..core import Tensor
+from ..core import Node, Tensor
 from ..duck import TRACES
 from ..random import Generator
 
 RECORDING = RLock()
 ACTIVE: list[Private] = []  # the innermost last; all of one thread
-KINDS = (Tensor, Generator)
 
 
 class Slot:
@@ -66,8 +65,8 @@ class Private:
         RECORDING.acquire()
         self.thread = get_ident()
         ACTIVE.append(self)
-        for kind in KINDS:
-            for name in slots(kind):
+        for kind, names in PRIVATE.items():
+            for name in names:
                 slot = self._slots[kind, name] = Slot(vars(kind)[name], self.thread)
                 setattr(kind, name, slot)
         return self
@@ -108,6 +107,9 @@ class Private:
 def slots(kind: type) -> list[str]:
     """The slots of a class that hold something."""
     return [name for name in kind.__slots__ if not name.startswith("__")]  # type: ignore[attr-defined]
+
+
+PRIVATE: dict[type, list[str]] = {Tensor: slots(Tensor), Generator: slots(Generator), Node: ["hooks"]}
 
 
 def after_fork() -> None:

@@ -60,7 +60,7 @@ class Run:
         self._given: dict[int, Any] = {}  # of the tensors among the arguments: (Value, node, hooks) at the beginning
         self._output_of: dict[int, tuple[int, Storage]] = {}
         self._storages: dict[int, Storage] = {}  # by the identity of the real array
-        self.before: Any = None  # as everything was
+        self.as_was: Any = None  # all that is not private
         self.drew = False  # whether a random generator of Python's or NumPy's moved
         self.cleared: list[Tensor] = []  # leaves that had a gradient, and have none any more
         self.private: Private = Private()
@@ -101,8 +101,8 @@ class Run:
 
     def _remember(self) -> None:
         """All that the step reaches is to be afterwards what it is now."""
-        self.before = Before(self.reach)
-        self.private.undo.append(self.before.put_back)
+        self.as_was = Before(self.reach)
+        self.private.undo.append(self.as_was.put_back)
         for tensor, _ in self.reach.tensors.values():
             self.private.take(tensor)
             if tensor.node is not None:
@@ -192,7 +192,7 @@ class Run:
                 self.numbers.append((place, self._output(place.get())))
         self._side_effects()
         self.trace.check_draws()
-        self.drew = self.before.drawn()
+        self.drew = self.as_was.drawn()
         if self.drew:
             raise CompileError(
                 "tg.compile: the step draws random numbers of Python or of NumPy, which would be the same at each "
@@ -300,7 +300,7 @@ class Run:
         changed += [f"{name}.requires_grad" for t, node, _, name in self._nodes if t.node is not node]
         changed += [f"hooks of {name}" for t, node, hooks, name in self._nodes if t.node is node and marks(t) != hooks]
         changed += [place.name for place, stand_in in self._places if place.get() is not stand_in]
-        changed += self.before.changed()
+        changed += self.as_was.changed()
         changed += [name for c, n, name in lengths if len(c) != n and id(c) not in born]
         changed += [name for c, content, name in self.reach.sets if c != content]
         changed += [name for c, keys, name in self.reach.orders if id(c) not in born and list(c) != keys]

@@ -42,7 +42,9 @@ class Before:
     def changed(self) -> list[str]:
         """The names of what is not as it was, apart from what a recording looks at itself."""
         found = [name for array, before, name in self.arrays if array.tobytes() != before.tobytes()]
-        found += [name for owner, key, name, value in self.attributes if read(owner, key) is not value]
+        looked_at = {(id(getattr(p.container, "owner", p.container)), p.key or "cell_contents") for p, _ in self.places}
+        for owner, key, name, value in self.attributes:
+            found += [name] if read(owner, key) is not value and (id(owner), key) not in looked_at else []
         now = [get() for _, get, _ in modes()]
         return found + [name for (name, before, _), value in zip(self.modes, now, strict=True) if value != before]
 
