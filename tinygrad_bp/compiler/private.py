@@ -35,9 +35,14 @@ class Slot:
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         if owner is None:
             return self
-        if id(owner) in self.contents and get_ident() == self.thread:
-            return self.contents[id(owner)]
+        if get_ident() == self.thread:
+            found = self.contents.get(id(owner), self)
+            return self.other(owner) if found is self else found
         return self.slot.__get__(owner, kind)
+
+    def other(self, owner: Any) -> Any:
+        """What an object holds that is not private."""
+        return self.slot.__get__(owner)
 
     def __set__(self, owner: Any, value: Any) -> None:
         if id(owner) in self.contents and get_ident() == self.thread:
@@ -50,6 +55,25 @@ class Slot:
             self.contents[id(owner)] = None
         else:
             self.slot.__delete__(owner)
+
+
+class ArraySlot(Slot):
+    """`Tensor.array`: it sees every tensor that a step makes, and so every one that it reads without having made it."""
+
+    def __init__(self, slot: Any, thread: int) -> None:
+        super().__init__(slot, thread)
+        self.made: set[int] = set()
+        self.stray: Any = None  # what is called with a tensor that was there before, and that nobody has found
+
+    def other(self, owner: Any) -> Any:
+        if self.stray is not None and id(owner) not in self.made:
+            self.stray(owner)
+        return self.slot.__get__(owner)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        if id(owner) not in self.contents and get_ident() == self.thread:
+            self.made.add(id(owner))
+        super().__set__(owner, value)
 
 
 class Private:
@@ -67,7 +91,8 @@ class Private:
         ACTIVE.append(self)
         for kind, names in PRIVATE.items():
             for name in names:
-                slot = self._slots[kind, name] = Slot(vars(kind)[name], self.thread)
+                made = ArraySlot if name == "array" else Slot
+                slot = self._slots[kind, name] = made(vars(kind)[name], self.thread)
                 setattr(kind, name, slot)
         return self
 
@@ -96,6 +121,11 @@ class Private:
                 slot.contents[id(thing)] = slot.slot.__get__(thing, kind)
         if isinstance(thing, Generator):
             thing.set_state(thing.get_state())  # a twister of its own
+
+    def watch(self, stray: Any) -> None:
+        """Call `stray(tensor)` when one is read that was neither taken nor made meanwhile; None: no more."""
+        slot: Any = self._slots[Tensor, "array"]
+        slot.stray = stray
 
     def abandon(self) -> None:
         """In a process that was forked while another thread recorded: put everything back for it."""

@@ -157,6 +157,7 @@ class Run:
             args, kwargs = given = self.leaves.filled(self._argument)
             shape = mapped(given, id), key_orders(given)
             begin(self.trace)
+            self.private.watch(self.trace.stray)
             try:
                 result = self.function(*args, **kwargs)
                 self._collect(result)
@@ -171,6 +172,7 @@ class Run:
                     raise self.trace.refusal(told, CALL_OUTSIDE) from error
                 raise
             finally:
+                self.private.watch(None)
                 end(self.trace)
         return self
 

@@ -290,6 +290,12 @@ class Trace:
                 value.name = name
                 self._named.add(name)
 
+    def stray(self, tensor: Any) -> None:
+        raise self.refusal(
+            "the step reads a tensor that it reaches by a way into which the compiler does not look",
+            "pass it as an argument, or keep it in a variable, a list, a dict or an attribute of an object of your own",
+        )
+
     def refusal(self, what: str, instead: str) -> CompileError:
         layer = f" in layer {self._scope!r}" if self._scope else ""
         return CompileError(f"tg.compile: {what}, at {caller()}{layer}. Instead: {instead}")
