@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from _thread import RLock
 from typing import TYPE_CHECKING, Any
 
 from ..duck import TRACES, tracing
@@ -17,6 +16,7 @@ from ..nn.module import Module
 from .explain import explain
 from .passes import PASSES
 from .plan import MISS, Plan, note_holders
+from .private import RECORDING
 from .recording import record
 from .titles import reached
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MANY = 8  # recordings of one step after which the user is told that it happens again and again
-RECORDING = RLock()
 KEPT = 32  # plans kept for one step
 
 

@@ -7,6 +7,7 @@ written for this plan (`entrance.py`), since a tiny net's whole step takes ten m
 
 from __future__ import annotations
 
+import os
 import sys
 import weakref
 from _thread import allocate_lock as Lock
@@ -43,6 +44,16 @@ def note_holders() -> None:
     """Before a recording, which takes hold of gradients itself: who else has kept one gets it for good."""
     for plan in list(PLANS):
         plan.let_go()
+
+
+def free_locks() -> None:
+    """In a child process: a program that another thread ran when this one forked is run by nobody here."""
+    for plan in list(PLANS):
+        plan.lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=free_locks)
 
 
 class CompiledOp:

@@ -32,6 +32,7 @@ from .undo import Before, alone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TRIES = 8  # of a run during which random generators moved, while there are other threads that may have moved them
 CALL_OUTSIDE = "use a function of numpy or tinygrad_bp that dispatches, or call it outside the step"
 
 
@@ -413,14 +414,28 @@ def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:
 def attempt(function: Callable[..., Any], reach: Reach, leaves: Leaves, toggle: bool = False) -> Run:
     """One recorded run. Where there are other threads, it may be they who drew: if not each time, it was not the step.
     """
-    for again in (True, True, False):
+    for again in range(TRIES, 0, -1):
         run = Run(function, reach, leaves)
         try:
             return run.go(toggle)
         except CompileError:
-            if not (again and run.drew) or alone():
+            if again == 1 or not run.drew or alone():
                 raise
     raise AssertionError
+
+
+def set_by_others(first: Run, second: Run) -> None:
+    """A setting that only one of two runs changed was changed by another thread: it stays as that thread wants it."""
+    there: list[dict[Any, tuple[Place, Any]]] = [{}, {}]
+    for table, run in zip(there, (first, second), strict=True):
+        table.update({(id(p.container), p.key): (p, new) for p, new in run.numbers if not isinstance(new, Output)})
+    for key in there[0].keys() ^ there[1].keys():
+        place, new = (there[0] | there[1])[key]
+        place.set(new)
+        raise CompileError(
+            f"tg.compile: {place.name!r} was set to {new!r} while the step was recorded, and not each time the step "
+            "ran: by another thread. It is kept, and nothing else has changed; call the step again"
+        )
 
 
 def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[Run, list[tuple[Tensor, Any]]]:
@@ -433,6 +448,8 @@ def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[
         same = not difference(first.program, second.program)
     except Exception:  # the step does not work without, or with, the gradients of before
         same, second = False, None
+    if second is not None:
+        set_by_others(first, second)
     if same and second is not None:
         had = any(t.grad is not None for t, _ in reach.tensors.values() if isinstance(t.node, Leaf))
         run = first if had else second
@@ -440,6 +457,7 @@ def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[
         return run, looked_at(first, second)
     third = attempt(function, reach, leaves)
     third.grads += [(t, None) for t in third.cleared]
+    set_by_others(first, third)
     told = difference(first.program, third.program)
     if told:
         raise CompileError(

@@ -54,6 +54,10 @@ def copied(x: Any) -> Any:
 # ------------------------------------------------------------------------------ NEP 13: ufuncs
 def ufunc(trace: Trace, function: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A ufunc, or one of its methods, on Tracers."""
+    from .tracer import real_of
+
+    if not trace.mine():  # of another thread, that met a number's stand-in
+        return getattr(function, method)(*real_of(inputs), **real_of(kwargs))
     out = kwargs.pop("out", (None,))
     out = out if isinstance(out, tuple) else (out,)
     where = kwargs.pop("where", True)

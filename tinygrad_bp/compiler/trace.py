@@ -73,7 +73,7 @@ class Trace:
 
     def write_down(self, prim: Primitive, args: Any, kwargs: Any, outs: list[Value]) -> None:
         if not self.mine():
-            raise self.refusal("another thread uses this model while its step is being compiled", "compile before")
+            raise self.refusal("another thread uses a stand-in of the step that is being compiled", "compile before")
         errors: dict[str, Any] = dict(np.geterr())
         quiet = {k: v for k, v in errors.items() if v != self._errors[k]} if errors != self._errors else {}
         phase = self.phase()
@@ -209,6 +209,8 @@ class Trace:
         return Live(self, value, x.actual.item(), None)
 
     def number(self, function: Any, args: tuple[Any, ...]) -> Live:
+        if not self.mine():  # of another thread, that met the stand-in in a dict
+            return function(*real_of(args))  # type: ignore[no-any-return]
         value = Value(RESULT, (), None, scope=self._scope)
         known = [a.settings for a in args if isinstance(a, Live)]
         settings = None if None in known else frozenset().union(*known)  # type: ignore[arg-type]
@@ -217,6 +219,8 @@ class Trace:
 
     def condition(self, compare: Any, live: Live, other: Any) -> bool:
         """The answer to a comparison, which must stay the same for the program to hold."""
+        if not self.mine():
+            return bool(compare(*real_of((live, other))))
         if isinstance(other, Live) or live.value not in self.program.settings:
             return bool(compare(self.pin(live), other.pinned() if isinstance(other, Live) else other))
         outcome = bool(compare(live.actual, other))
@@ -225,6 +229,8 @@ class Trace:
 
     def pin(self, live: Live) -> Any:
         """The number itself; all settings that it is computed from must stay as they are."""
+        if not self.mine():
+            return live.actual
         if live.settings is None:
             raise self.refusal(
                 "Python code asks for a number that the step computes (`.item()`), to branch on it or to print it",

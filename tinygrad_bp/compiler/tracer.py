@@ -10,6 +10,7 @@ Read `spelling.py` next: how NumPy's functions become primitives.
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,6 +174,8 @@ class Tracer(Duck):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if not self.storage.trace.mine():
+            return getattr(theirs(self), name)
         raise self.storage.trace.refusal(
             f"the array's attribute .{name} is not known to the compiler", f"use a function: `np.{name}(x, ...)`"
         )
@@ -266,6 +269,36 @@ for _name, _ufunc in UNARY.items():
     setattr(Tracer, f"__{_name}__", lambda self, ufunc=_ufunc: ufunc(self))
 for _name in METHODS:
     setattr(Tracer, _name, _method(_name))
+
+
+def _by_whom(name: str, method: Any) -> Any:
+    """A method as the thread that records calls it; another, which met the stand-in in a list, means the array itself.
+    """
+
+    def called(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        if self.storage.trace.mine():
+            return method(self, *args, **kwargs)
+        args, kwargs = theirs(args), theirs(kwargs)
+        if name == "__array_function__":
+            return args[0](*args[2], **args[3])
+        return getattr(theirs(self), name)(*args, **kwargs)
+
+    called.__name__, called.__doc__ = name, method.__doc__
+    return called
+
+
+for _name, _function in list(vars(Tracer).items()):
+    if isinstance(_function, FunctionType) and hasattr(np.ndarray, _name) and _name not in ("__init__", "__repr__"):
+        setattr(Tracer, _name, _by_whom(_name, _function))
+
+
+def theirs(tree: Any) -> Any:
+    """A nested structure with the arrays that are there in the place of their stand-ins."""
+    if isinstance(tree, Tracer):
+        return tree.looked(tree.storage.real)
+    if type(tree) in (tuple, list):
+        return type(tree)(map(theirs, tree))
+    return {key: theirs(value) for key, value in tree.items()} if type(tree) is dict else real_of(tree)
 
 
 def real_of(tree: Any) -> Any:
