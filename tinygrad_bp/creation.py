@@ -65,7 +65,7 @@ def legacy_array(*data: Any) -> np.ndarray:
 def made(array: np.ndarray, requires_grad: bool = False) -> Tensor:
     """A fresh tensor, which owns its memory and so is nobody's view."""
     array = array if array.base is None else array.copy()
-    if TRACES and isinstance(array, np.ndarray) and (trace := tracing()):
+    if TRACES and not isinstance(array, Duck) and (trace := tracing()):
         array = trace.fresh(array)
     tensor = wrap(array)
     if requires_grad:

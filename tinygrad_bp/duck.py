@@ -2,8 +2,9 @@
 
 A `Duck` has an array's shape, dtype and operators, and notes down what is done with it; the compiler's Tracer is one.
 While nobody traces (`TRACES` is empty) nothing here costs more than the look at an empty list; a trace belongs to the
-thread that makes it, and other threads go on as if there were none (`tracing`). Functions of this package that no NumPy function stands for, and draws of random numbers, go through `opaque` and `draw`, so that a trace sees
-them as one call. Read `memory.py` next.
+thread that makes it, and other threads go on as if there were none (`tracing`). Functions of this package that no NumPy
+function stands for, and draws of random numbers, go through `opaque` and `draw`, so that a trace sees them as one call.
+Read `memory.py` next.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ def tracing() -> Any:
     return OWN.traces[-1] if OWN.traces else None
 
 
-def begin(trace: Any) -> None:
+def begin_trace(trace: Any) -> None:
     """From now on this thread makes a trace."""
     OWN.traces.append(trace)
     TRACES.append(trace)
 
 
-def end(trace: Any) -> None:
+def end_trace(trace: Any) -> None:
     OWN.traces.remove(trace)
     TRACES.remove(trace)
 

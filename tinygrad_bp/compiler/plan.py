@@ -11,6 +11,7 @@ import os
 import sys
 import weakref
 from _thread import allocate_lock as Lock
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter, is_, sub
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from ..memory import STAMPS, buffer_of, stamp_all
 from ..mode import MODE
 from .capture import holds
 from .differentiable import Backward, cut
-from .entrance import MISS, entrance
+from .entrance import MISS, entrance, moved
 from .ownership import FLAT, forget, in_flat, one_piece
 from .passes import optimise
 from .program import MEMORY, Value
@@ -34,7 +35,7 @@ from .results import Output, View
 from .source import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 PLANS: weakref.WeakSet[Plan] = weakref.WeakSet()
@@ -67,6 +68,7 @@ class Plan:
     """A program that runs; `enter(args, kwargs)` runs it, or returns MISS if it is not made for this call."""
 
     enter_text: str
+    names: dict[str, Any]  # the globals of `enter`
 
     def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
@@ -154,7 +156,8 @@ class Plan:
             if flat is None:
                 flat = np.empty(whole.shape, whole.dtype)
                 FLAT[id(flat)] = weakref.ref(flat, partial(forget, id(flat)))
-                self._move(members, flat)
+                with resting([self.arrays[m] for m in members]):
+                    self._move(members, flat)
             arrays[whole] = flat
         return arrays
 
@@ -162,14 +165,16 @@ class Plan:
         start = 0
         for member in members:
             part = flat[start : start + member.size].reshape(member.shape)
-            part[...] = self.arrays[member]
+            old, self.arrays[member] = self.arrays[member], part
+            part[...] = old
             start += member.size
-            self.arrays[member] = part
             recorded = self.program.turned.get(member)
             self.given[recorded or member] = seen = part if recorded is None else part.T
             for value, holder in (*self.run.memory, *self.run.aliases):
                 if value is (recorded or member):
                     holder.array = seen
+            if part.tobytes() != old.tobytes():  # another thread wrote into it, before it could know of the new place
+                part[...] = old
 
     def _used(self) -> list[tuple[Value, Any]]:
         """The memories that the program reads or writes, as tensors know them."""
@@ -249,6 +254,22 @@ class Plan:
                 f"tg.compile: an argument of shape {array.shape} shares memory with a parameter, gradient or state "
                 "that the step overwrites; pass a copy, `x.clone()`"
             )
+
+
+@contextmanager
+def resting(arrays: list[np.ndarray]) -> Iterator[None]:
+    """No program runs meanwhile; those that were linked to these arrays do not run again."""
+    plans, ids = list(PLANS), {id(array) for array in arrays}
+    for plan in plans:
+        plan.lock.acquire()
+    try:
+        yield
+        for plan in plans:
+            if not ids.isdisjoint(map(id, plan.arrays.values())):
+                plan.names["run"] = moved
+    finally:
+        for plan in plans:
+            plan.lock.release()
 
 
 def held(holder: Any) -> np.ndarray:

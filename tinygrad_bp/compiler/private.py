@@ -1,8 +1,8 @@
 """What only the thread that records sees: other arrays in tensors, other hooks, other states of random generators.
 
-While a step is recorded, stand-ins take the places of its arrays. They must not be seen by other threads, which may use
-the same model at the same moment; so a tensor's slots keep what they hold, and for the recording thread alone a table is
-looked into first. At the end the table is thrown away: what the step did to these objects never happened.
+While a step is recorded, stand-ins take the places of its arrays. They must not be seen by other threads, which may
+use the same model at the same moment; so a tensor's slots keep what they hold, and for the recording thread alone a
+table is looked into first. At the end the table is thrown away: what the step did to these objects never happened.
 
     with Private() as private:
         private.take(tensor)      # from now on this thread may change the tensor, and nobody else will see it

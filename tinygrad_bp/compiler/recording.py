@@ -1,28 +1,29 @@
 """A recording: a step run once with stand-ins in place of everything that it reads, and what it did.
 
-`Run` swaps the stand-ins in (where this thread alone sees them), calls the step, notes what changed, and puts everything
-back as it was, whatever happens; so a step that cannot be compiled leaves nothing half-done. `record` does it twice, the second time with the gradients
-of before there or away, as they were not the first time: what differs then cannot be compiled, or depends on them.
-Read `plan.py` next: how a program is run again.
+`Run` swaps the stand-ins in (this thread alone sees them), calls the step, notes what changed, and puts everything back
+as it was, whatever happens; so a step that cannot be compiled leaves nothing half-done. `record` does it twice, the
+second time with the gradients of before there or away, as they were not the first time: what differs then cannot be
+compiled, or depends on them. Read `plan.py` next: how a program is run again.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from ..core import Leaf, Tensor, run_backward, wrap
-from ..duck import begin, end
+from ..core import Leaf, Tensor, wrap
+from ..duck import begin_trace, end_trace
 from ..errors import CompileError
-from ..mode import MODE
-from .capture import PLAIN, Place, Reach, holds
+from .capture import Place, Reach, holds
 from .live import Live
 from .ownership import movable
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
-from .results import Output, Unreadable, View
+from .results import Output, Unreadable
+from .returned import differentiate, output
 from .same import difference
 from .trace import Trace
 from .tracer import Storage, Tracer
@@ -59,7 +60,7 @@ class Run:
         self._grads: dict[int, Any] = {}  # what the run began with, by the identity of the leaf
         self._stand_ins: dict[int, Storage] = {}
         self._given: dict[int, Any] = {}  # of the tensors among the arguments: (Value, node, hooks) at the beginning
-        self._output_of: dict[int, tuple[int, Storage]] = {}
+        self.output_of: dict[int, tuple[int, Storage]] = {}
         self._storages: dict[int, Storage] = {}  # by the identity of the real array
         self.as_was: Any = None  # all that is not private
         self.drew = False  # whether a random generator of Python's or NumPy's moved
@@ -157,7 +158,7 @@ class Run:
             self.enter(toggle)
             args, kwargs = given = self.leaves.filled(self._argument)
             shape = mapped(given, id), key_orders(given)
-            begin(self.trace)
+            begin_trace(self.trace)
             self.private.watch(self.trace.stray)
             try:
                 result = self.function(*args, **kwargs)
@@ -174,7 +175,7 @@ class Run:
                 raise
             finally:
                 self.private.watch(None)
-                end(self.trace)
+                end_trace(self.trace)
         return self
 
     # ------------------------------------------------------------ after
@@ -192,7 +193,7 @@ class Run:
         self._births()
         for place, live in zip(self.reach.settings, self.settings, strict=True):
             if place.get() is not live:
-                self.numbers.append((place, self._output(place.get())))
+                self.numbers.append((place, output(self, place.get())))
         self._side_effects()
         self.trace.check_draws()
         self.drew = self.as_was.drawn()
@@ -201,30 +202,10 @@ class Run:
                 "tg.compile: the step draws random numbers of Python or of NumPy, which would be the same at each "
                 "call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step and pass the numbers in"
             )
-        self.out = mapped(result, self._output)
+        self.out = mapped(result, partial(output, self))
         self.split, self.returned = len(program.calls), len(program.outputs)
         if self.live:
-            self._differentiate()
-
-    def _differentiate(self) -> None:
-        """Record the backward pass of what was returned with its graph, from cotangents that come as arguments."""
-        roots = []
-        for i, tensor in self.live:
-            value = Value(ARGUMENT, tensor.array.shape, tensor.array.dtype, f"d_output_{i}")
-            self.program.arguments.append(value)
-            like = np.ones(value.shape, value.dtype)
-            roots.append((tensor.node, Tracer(Storage(self.trace, like, value), like)))
-        wanted = targets_of(self)
-        for tensor, _ in self.reach.tensors.values():
-            if tensor.node is not None:
-                tensor.node.hooks = None  # they run where the gradient arrives: in the caller's own backward
-        before, MODE.grad = MODE.grad, False
-        try:
-            found = {node: g for node, g, _ in run_backward(roots, {node for node, _ in wanted}, False, False)}
-        finally:
-            MODE.grad = before
-        self.targets = [target for node, target in wanted if node in found]
-        self.program.outputs += [self.trace.lower(found[node]) for node, _ in wanted if node in found]
+            differentiate(self)
 
     def _overlaps(self) -> None:
         """Memory that is written must not be seen through two arrays, of which one would not learn of it."""
@@ -290,7 +271,7 @@ class Run:
                     if id(entry) not in self.reach.tensors and not isinstance(entry, Live)
                 }
                 if new:
-                    made = {key: self._output(entry) for key, entry in entries.items()}
+                    made = {key: output(self, entry) for key, entry in entries.items()}
                     self.births.append((optimizer.state, p, made))
 
     def _side_effects(self) -> None:
@@ -315,51 +296,6 @@ class Run:
                 "`scheduler.step()`), or return the value"
             )
 
-    def _shared_output(self, storage: Storage) -> int:
-        """The number of the output that holds a whole storage: what is returned in two views is one memory."""
-        if id(storage) not in self._output_of:
-            self.program.outputs.append(storage.value)
-            self._output_of[id(storage)] = len(self.program.outputs) - 1, storage
-        return self._output_of[id(storage)][0]
-
-    def _output(self, leaf: Any) -> Any:
-        """What a returned leaf is in the program."""
-        program = self.program
-        if isinstance(leaf, Tensor) and id(leaf) in self.reach.tensors:
-            return leaf
-        for i, given in self.inputs.items():
-            if leaf is given:
-                return Output("argument", i)
-        for tensor, place in self.grads:
-            if place is not None and leaf is tensor.grad:
-                return Output("gradient", place)
-        if isinstance(leaf, Live):
-            program.numbers.append(leaf.value)
-            return Output("number", len(program.numbers) - 1)
-        array: Any = leaf.array if isinstance(leaf, Tensor) else leaf
-        if not isinstance(array, Tracer) and not isinstance(leaf, Tensor):
-            if isinstance(leaf, (*PLAIN, np.ndarray)) or id(leaf) in self.reach.seen:
-                return leaf
-            raise CompileError(
-                f"tg.compile: the step returns a {type(leaf).__name__}, which the compiled step cannot make anew; "
-                "return tensors, numbers, and tuples, lists and dicts of them"
-            )
-        node = leaf.node if isinstance(leaf, Tensor) else None
-        live = node is not None and usable(node)
-        if isinstance(array, Tracer) and array.storage.home is not None and not live:
-            return View(array, isinstance(leaf, Tensor))
-        kind = "tensor" if isinstance(leaf, Tensor) else "array"
-        if isinstance(array, Tracer) and not live:
-            i = self._shared_output(array.storage)
-            freed = node is not None
-            return Output(kind, i, freed) if not array.path else View(array, isinstance(leaf, Tensor), i, freed)
-        program.outputs.append(self.trace.lower(array))
-        if live:
-            self.live.append((len(program.outputs) - 1, leaf))
-            kind = "live"
-        return Output(kind, len(program.outputs) - 1, node is not None)
-
-
 def written_to(home: Value, what: str) -> CompileError:
     return CompileError(
         f"tg.compile: the step {what} its argument {home.name!r} of shape {home.shape}; write into a "
@@ -371,29 +307,6 @@ def marks(tensor: Tensor) -> tuple[Any, ...]:
     """Whether a tensor wants a gradient, and the hooks that its gradient passes."""
     node = tensor.node
     return (None,) if node is None else (id(node), *(node.hooks or ()))
-
-
-def targets_of(run: Run) -> list[tuple[Any, Any]]:
-    """(node, what it stands for) for all that a gradient may be wanted of: argument numbers, and captured leaves."""
-    given = [
-        (x.node, i)
-        for i, x in run.inputs.items()
-        if isinstance(x, Tensor) and x.node is not None and id(x) not in run.reach.tensors
-    ]
-    leaves = [(t.node, t) for t, _ in run.reach.tensors.values() if isinstance(t.node, Leaf)]
-    return [*given, *leaves]
-
-
-def usable(node: Any) -> bool:
-    """Whether a backward pass could start here: nothing below was used up by another."""
-    seen, stack = {node}, [node]
-    while stack:
-        edges = stack.pop().edges
-        if edges is None:
-            return False
-        stack += [parent for parent, _, _ in edges if parent not in seen]
-        seen.update(parent for parent, _, _ in edges)
-    return True
 
 
 def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:

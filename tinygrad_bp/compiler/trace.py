@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+PACKAGE = __name__.partition(".")[0]
+
+
 class Trace:
     """What is written down, and where in the model we are.
 
@@ -49,6 +52,7 @@ class Trace:
         self._times, self._places = [0], [""]  # which layer was running from which time of the engine's clock on
         self._pass: Any = None  # the frame of the backward pass that runs, or ran last
         self._named: set[str] = set()
+        self._guarded: list[np.ndarray] = []
         self._states: list[tuple[Any, Any]] = []  # each random generator, and its state after the last draw
 
     # ------------------------------------------------------------ writing down
@@ -63,13 +67,47 @@ class Trace:
         """Run one call on the real arrays, write it down, and return what stands for its result."""
         prim = self.primitive(kind, name, function, effect)
         run = function.reduce if kind == "reduce" else function
-        result = run(*real_of(args), **real_of(kwargs))
+        known: dict[int, Tracer] = {}
+        if kind == "call" and not function.__module__.startswith(PACKAGE):  # ours write to nothing, and copy
+            result = self._called(name, run, args, kwargs, known)
+        else:
+            result = run(*real_of(args), **real_of(kwargs))
         many = isinstance(result, tuple | list)
-        parts = [self._checked(part, name) for part in (result if many else (result,))]
+        given = result if many else (result,)
+        parts = [self._checked(part, name) for part in given]
         outs = [Value(RESULT, part.shape, part.dtype, scope=self._scope) for part in parts]
         self.write_down(prim, args, kwargs, outs)
         made = [Tracer(Storage(self, part, value), part) for part, value in zip(parts, outs, strict=True)]
+        made = [known.get(id(part), tracer) for part, tracer in zip(given, made, strict=True)]
         return type(result)(made) if type(result) is list else tuple(made) if many else made[0]
+
+    def _called(self, name: str, function: Any, args: Any, kwargs: Any, known: dict[int, Tracer]) -> Any:
+        """A function of NumPy on arrays that it can only read. `known` will be what each of them stands for: some
+        functions answer with their very argument."""
+        seen: list[np.ndarray] = []
+
+        def guarded(x: Tracer) -> np.ndarray:
+            array: np.ndarray = x.actual.view()
+            array.flags.writeable = False
+            seen.append(array)
+            known[id(array)] = x
+            return array
+
+        try:
+            result = function(*real_of(args, guarded), **real_of(kwargs, guarded))
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise self.refusal(
+                f"np.{name} writes into one of its arguments",
+                "write with an index, `x[...] = new`, and leave out=, copy=False, overwrite_input= away",
+            ) from None
+        for part in result if isinstance(result, tuple | list) else (result,):
+            fresh = not isinstance(part, np.ndarray) or id(part) in known or part.size == 0
+            if not fresh and any(np.may_share_memory(part, array) for array in seen):
+                raise self.refusal(f"np.{name} answers with a view of its argument", "give it a copy, `x.copy()`")
+        self._guarded = seen  # alive as long as their identities are asked for
+        return result
 
     def write_down(self, prim: Primitive, args: Any, kwargs: Any, outs: list[Value]) -> None:
         if not self.mine():

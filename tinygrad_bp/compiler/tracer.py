@@ -10,6 +10,7 @@ Read `spelling.py` next: how NumPy's functions become primitives.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +191,8 @@ class Tracer(Duck):
 
     T = property(lambda self: np.transpose(self))
     mT = property(lambda self: np.swapaxes(self, -1, -2))
+    real = property(lambda self: np.real(self))
+    imag = property(lambda self: np.imag(self))
 
     def astype(self, dtype: Any, *, copy: bool = True, **kwargs: Any) -> Any:
         """The same values in another dtype."""
@@ -301,16 +304,16 @@ def theirs(tree: Any) -> Any:
     return {key: theirs(value) for key, value in tree.items()} if type(tree) is dict else real_of(tree)
 
 
-def real_of(tree: Any) -> Any:
-    """A nested structure with the real arrays and numbers in place of what stands for them."""
+def real_of(tree: Any, array: Any = attrgetter("actual")) -> Any:
+    """A nested structure with the real numbers, and `array(x)` of each Tracer x, in place of what stands for them."""
     if isinstance(tree, Tracer):
-        return tree.actual
+        return array(tree)
     if hasattr(tree, "known_number"):
         return tree.actual
     if isinstance(tree, tuple | list):
-        return type(tree)(map(real_of, tree)) if type(tree) in (tuple, list) else tree
+        return type(tree)([real_of(part, array) for part in tree]) if type(tree) in (tuple, list) else tree
     if isinstance(tree, dict):
-        return {key: real_of(value) for key, value in tree.items()}
+        return {key: real_of(value, array) for key, value in tree.items()}
     if isinstance(tree, slice):
         return slice(real_of(tree.start), real_of(tree.stop), real_of(tree.step))
     return tree

@@ -10,13 +10,14 @@ from __future__ import annotations
 import dis
 import sys
 import types
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..dtypes import get_default_dtype, set_default_dtype
 from ..mode import MODE
-from .capture import Place, holds
+from .capture import holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,7 +134,7 @@ def foreign(captured: list[Any]) -> Iterator[tuple[Callable[[], Any], Callable[[
     for generator in captured:
         bits = getattr(generator, "bit_generator", None)
         if bits is not None:
-            yield lambda bits=bits: bits.state, lambda state, bits=bits: setattr(bits, "state", state)
+            yield partial(getattr, bits, "state"), partial(setattr, bits, "state")
         elif hasattr(generator, "getstate"):
             if type(generator).__name__ == "SystemRandom":  # has no state; two runs will tell
                 continue
