@@ -71,6 +71,10 @@ class Compiled:
                 return result
         return self._first(args, kwargs)
 
+    def __del__(self) -> None:
+        for plan in getattr(self, "_plans", ()):
+            plan.close()
+
     def __set_name__(self, owner: Any, name: str) -> None:
         self._attribute = name
 

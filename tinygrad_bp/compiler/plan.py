@@ -88,7 +88,13 @@ class Plan:
         self.used = self._used()
         self.marks = [(t, marks(t)) for t, _ in run.reach.tensors.values()]
         self.default = get_default_dtype()
+        self.tensors_given = [isinstance(x, Tensor) for x in run.leaves.arrays]
+        run.rest()
         self.seen = [CHANGES[0]]
+        needed = set(self.program.memories())
+        self.program_memory = {value: array for value, array in self.program_memory.items() if value in needed}
+        self.given = {value: self.given[value] for value, _ in self.used}
+        self.arrays = {}
         self.renew()
         PLANS.add(self)
         for plan in list(PLANS):
@@ -195,6 +201,11 @@ class Plan:
             stamp_all(list(owners.values()), "a compiled step", "tg.compile")
         return [STAMPS[key] for key in owners]
 
+    def close(self) -> None:
+        """Take the circle apart that a plan and its `enter` are, so that all of it goes at once."""
+        self.names.clear()
+        self.enter = lambda args, kwargs: MISS
+
     # ------------------------------------------------------------ the look before a run
     def recheck(self) -> bool:
         """After a module or optimiser was changed: whether nothing that matters was."""
@@ -211,7 +222,7 @@ class Plan:
     # ------------------------------------------------------------ after a run
     def is_tensor(self, i: int) -> bool:
         """Whether the i-th array among the arguments is a Tensor."""
-        return isinstance(self.leaves.arrays[i], Tensor)
+        return self.tensors_given[i]
 
     def node(self, output: Output | View) -> Any:
         """The node of a returned tensor whose graph was used up: it requires a gradient, and has none to give."""
@@ -265,7 +276,7 @@ def resting(arrays: list[np.ndarray]) -> Iterator[None]:
     try:
         yield
         for plan in plans:
-            if not ids.isdisjoint(map(id, plan.arrays.values())):
+            if not ids.isdisjoint(map(id, plan.given.values())):
                 plan.names["run"] = moved
     finally:
         for plan in plans:

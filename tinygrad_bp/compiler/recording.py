@@ -176,7 +176,18 @@ class Run:
             finally:
                 self.private.watch(None)
                 end_trace(self.trace)
+                self.trace.rest()
         return self
+
+    def rest(self) -> None:
+        """Let go of all that only the recording itself needed: stand-ins, arguments, what was to be put back."""
+        self.as_was, self.private = None, Private()
+        for table in (
+            self.inputs, self.live, self.strange, self.settings, self.cleared, self.output_of, self._storages,
+            self._stand_ins, self._given, self._grads, self._nodes, self._places,
+        ):  # fmt: skip
+            table.clear()  # type: ignore[attr-defined]
+        self.leaves.rest(self.reach.tensors)
 
     # ------------------------------------------------------------ after
     def _collect(self, result: Any) -> None:

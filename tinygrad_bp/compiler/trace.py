@@ -233,6 +233,12 @@ class Trace:
                 "seed, and make layers, outside the step",
             )
 
+    def rest(self) -> None:
+        """Let go of all that only the recording itself needed: constants, and the frame of the backward pass."""
+        self._pass = None
+        for table in (self.written, self._primitives, self._constants, self._states, self._guarded):
+            table.clear()  # type: ignore[attr-defined]
+
     # ------------------------------------------------------------ numbers
     def item(self, x: Tracer) -> Any:
         if x.size != 1:
