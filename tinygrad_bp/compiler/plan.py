@@ -93,7 +93,6 @@ class Plan:
         self.seen = [CHANGES[0]]
         needed = set(self.program.memories())
         self.program_memory = {value: array for value, array in self.program_memory.items() if value in needed}
-        self.given = {value: self.given[value] for value, _ in self.used}
         self.arrays = {}
         self.renew()
         PLANS.add(self)

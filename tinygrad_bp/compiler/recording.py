@@ -86,7 +86,7 @@ class Run:
         self._remember()
         self._is_grad = {id(t.grad) for t, _ in self.reach.tensors.values()}
         for tensor, name in list(self.reach.tensors.values()):
-            if tensor.node is not None and not isinstance(tensor.node, Leaf):
+            if tensor.node is not None and not isinstance(tensor.node, Leaf) and id(tensor) not in self._is_grad:
                 raise CompileError(
                     f"tg.compile: the step reads {name!r}, of shape {tensor.array.shape}, whose graph was made outside "
                     "of it. Compute it inside the step, or use `.detach()`"
@@ -123,6 +123,9 @@ class Run:
             tensor.grad = None if grad is not None else wrap(strange)
             if grad is None:
                 self.strange[id(tensor.grad)] = tensor, strange.storage
+        elif grad is not None and grad.node is not None and not isinstance(grad.node, Leaf):
+            told = f"{name!r}, whose graph was made outside of it", f"`{name}.grad = {name}.grad.detach()` before"
+            tensor.grad = Unreadable(self.trace, *told)
         self._grads[id(tensor)] = tensor.grad
 
     def _argument(self, i: int, leaf: Any) -> Any:
@@ -146,7 +149,8 @@ class Run:
         if leaf.node is not None:
             tensor.node = Leaf(tensor)
         if leaf.grad is not None:
-            tensor.grad = Unreadable(self.trace, value.name)
+            told = f"its argument {value.name!r}", f"pass it as an argument too: `{value.name}.grad`"
+            tensor.grad = Unreadable(self.trace, *told)
         self.inputs[i] = tensor
         self._given[i] = value, tensor.node, marks(tensor)
         return tensor
@@ -173,6 +177,8 @@ class Run:
                     told = f"a function needs the values of an array ({error})"
                     raise self.trace.refusal(told, CALL_OUTSIDE) from error
                 raise
+            else:
+                self.as_was.failed = False
             finally:
                 self.private.watch(None)
                 end_trace(self.trace)
@@ -338,14 +344,20 @@ def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:
 def attempt(function: Callable[..., Any], reach: Reach, leaves: Leaves, toggle: bool = False) -> Run:
     """One recorded run. Where there are other threads, it may be they who drew: if not each time, it was not the step.
     """
+    failed: list[Run] = []
     for again in range(TRIES, 0, -1):
         run = Run(function, reach, leaves)
         try:
-            return run.go(toggle)
+            run.go(toggle)
         except CompileError:
             if again == 1 or not run.drew or alone():
                 raise
-    raise AssertionError
+            failed.append(run)
+            continue
+        for earlier in failed[-1:]:
+            earlier.as_was.by_others()
+        break
+    return run
 
 
 def set_by_others(first: Run, second: Run) -> None:

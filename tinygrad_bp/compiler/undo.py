@@ -36,9 +36,11 @@ class Before:
         self.places = [(place, place.get()) for place in (*reach.arrays, *reach.settings)]
         self.places += [*reach.facts, *reach.kept]
         self.attributes = [(*named, read(*named[:2])) for named in attributes(reach)]
+        self.classes = [(kind, set(vars(kind))) for kind in classes(reach)]
         self.arrays = [(array, array.copy(), name) for array, _, name in reach.frozen]
         self.modes = [(name, get(), put) for name, get, put in modes()]
         self.foreign = [(get(), put, get) for get, put in foreign(reach.foreign)]
+        self.failed, self.moved = True, list[Any]()  # unless the run says otherwise, the step drew what was drawn
 
     def changed(self) -> list[str]:
         """The names of what is not as it was, apart from what a recording looks at itself."""
@@ -46,8 +48,13 @@ class Before:
         looked_at = {(id(getattr(p.container, "owner", p.container)), p.key or "cell_contents") for p, _ in self.places}
         for owner, key, name, value in self.attributes:
             found += [name] if read(owner, key) is not value and (id(owner), key) not in looked_at else []
+        found += [f"{kind.__name__}.{key}" for kind, key in self.new_attributes()]
         now = [get() for _, get, _ in modes()]
         return found + [name for (name, before, _), value in zip(self.modes, now, strict=True) if value != before]
+
+    def new_attributes(self) -> list[tuple[type, str]]:
+        """The attributes that classes were given."""
+        return [(kind, key) for kind, known in self.classes for key in vars(kind) if key not in known]
 
     def drawn(self) -> bool:
         """Whether a random generator that is not this package's moved on."""
@@ -62,15 +69,24 @@ class Before:
         for owner, key, _, value in self.attributes:
             if read(owner, key) is not value:
                 write(owner, key, value)
+        for kind, key in self.new_attributes():
+            delattr(kind, key)
         for array, before, _ in self.arrays:
             if array.tobytes() != before.tobytes():
                 array[...] = before
         for (_, before, put), (_, get, _) in zip(self.modes, modes(), strict=True):
             if get() != before:
                 put(before)
-        for state, put, get in self.foreign:
-            if alone() and not same_state(get(), state):  # else it may have been another thread that drew
+        moved = [(put, get(), state) for state, put, get in self.foreign if self.failed]
+        self.moved = [(put, now) for put, now, state in moved if not same_state(now, state)]
+        for put, now, state in moved:
+            if not same_state(now, state):
                 put(state)
+
+    def by_others(self) -> None:
+        """It was another thread that drew: it goes on from where it was."""
+        for put, state in self.moved:
+            put(state)
 
 
 def alone() -> bool:
@@ -101,8 +117,13 @@ def attributes(reach: Reach) -> Iterator[tuple[Any, str, str]]:
             yield from ((value.__globals__, key, key) for key in stored(value.__code__))
             for key, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
                 yield cell, "cell_contents", key
-        elif isinstance(value, type) and value.__module__ != "builtins":
-            yield from ((value, key, f"{value.__name__}.{key}") for key in vars(value) if key[:2] != "__")
+    for kind in classes(reach):
+        yield from ((kind, key, f"{kind.__name__}.{key}") for key in vars(kind) if key[:2] != "__")
+
+
+def classes(reach: Reach) -> list[type]:
+    """The classes that the step reaches."""
+    return [value for value in reach.seen.values() if isinstance(value, type) and value.__module__ != "builtins"]
 
 
 def stored(code: Any) -> list[str]:
