@@ -85,7 +85,7 @@ class State:
         ]  # fmt: skip
         arrays = [a.tobytes() for a in (s.entries["c"], s.kept.array, *s.fixed)]  # type: ignore[attr-defined]
         streams = [tg.get_rng_state().tobytes(), s.generator.get_state().tobytes(), random.getstate()]
-        streams.append(str(np.random.get_state()))
+        streams.append(str(np.random.get_state()))  # noqa: NPY002
         modes = [tg.is_grad_enabled(), tg.is_inference_mode_enabled(), np.geterr(), tg.get_default_dtype()]
         return [modules, tensors, groups, state, containers, arrays, streams, modes]
 
@@ -160,11 +160,13 @@ def act_on(s: State, x: Any, batch: dict[str, Any]) -> dict[str, Callable[[], An
         "module hook": lambda: s.model[0].register_forward_hook(lambda m, a, y: y),
         "hook": lambda: s.model[0].weight.register_hook(lambda g: g), "no hook": lambda: s.handle.remove(),
         "data": lambda: setattr(s.model[0].bias, "data", tg.zeros(4).double()),
-        "lr": lambda: s.optimizer.param_groups[0].update(lr=0.7), "momentum": lambda: s.optimizer.param_groups[0].pop("x", 0),
+        "lr": lambda: s.optimizer.param_groups[0].update(lr=0.7),
+        "setting": lambda: s.optimizer.param_groups[0].update(new=1),
         "group": lambda: s.optimizer.add_param_group({"params": [tg.zeros(1).requires_grad_()]}),
         "no state": lambda: s.optimizer.state.clear(), "draw": lambda: tg.rand(3),
         "draw of its own": lambda: tg.rand(3, generator=s.generator), "python": random.random,
-        "numpy": lambda: np.random.rand(2), "seed": lambda: tg.manual_seed(3),
+        "numpy": lambda: np.random.rand(2),  # noqa: NPY002
+        "seed": lambda: tg.manual_seed(3),
         "grad mode": lambda: tg.set_grad_enabled(False), "errors": lambda: np.seterr(over="raise", divide="ignore"),
         "dtype": lambda: tg.set_default_dtype(tg.float16), "argument": lambda: batch.update(z=1),
         "argument list": lambda: batch["l"].append(1), "argument entries": lambda: x.mul_(2),

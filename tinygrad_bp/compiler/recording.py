@@ -125,7 +125,7 @@ class Run:
                 self.strange[id(tensor.grad)] = tensor, strange.storage
         elif grad is not None and grad.node is not None and not isinstance(grad.node, Leaf):
             told = f"{name!r}, whose graph was made outside of it", f"`{name}.grad = {name}.grad.detach()` before"
-            tensor.grad = Unreadable(self.trace, *told)
+            tensor.grad = Unreadable(self.trace, *told)  # type: ignore[assignment]
         self._grads[id(tensor)] = tensor.grad
 
     def _argument(self, i: int, leaf: Any) -> Any:
@@ -192,7 +192,7 @@ class Run:
             self.inputs, self.live, self.strange, self.settings, self.cleared, self.output_of, self._storages,
             self._stand_ins, self._given, self._grads, self._nodes, self._places,
         ):  # fmt: skip
-            table.clear()  # type: ignore[attr-defined]
+            table.clear()
         self.leaves.rest(self.reach.tensors)
 
     # ------------------------------------------------------------ after

@@ -237,7 +237,7 @@ class Trace:
         """Let go of all that only the recording itself needed: constants, and the frame of the backward pass."""
         self._pass = None
         for table in (self.written, self._primitives, self._constants, self._states, self._guarded):
-            table.clear()  # type: ignore[attr-defined]
+            table.clear()
 
     # ------------------------------------------------------------ numbers
     def item(self, x: Tracer) -> Any:

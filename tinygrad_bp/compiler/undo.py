@@ -123,7 +123,8 @@ def attributes(reach: Reach) -> Iterator[tuple[Any, str, str]]:
 
 def classes(reach: Reach) -> list[type]:
     """The classes that the step reaches."""
-    return [value for value in reach.seen.values() if isinstance(value, type) and value.__module__ != "builtins"]
+    found = [value for value in reach.seen.values() if isinstance(value, type) and value.__module__ != "builtins"]
+    return list(dict.fromkeys(found))
 
 
 def stored(code: Any) -> list[str]:
