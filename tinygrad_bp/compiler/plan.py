@@ -89,7 +89,7 @@ class Plan:
         self.marks = [(t, marks(t)) for t, _ in run.reach.tensors.values()]
         self.default = get_default_dtype()
         self.tensors_given = [isinstance(x, Tensor) for x in run.leaves.arrays]
-        run.rest()
+        run.leaves.rest(run.reach.tensors)
         self.seen = [CHANGES[0]]
         needed = set(self.program.memories())
         self.program_memory = {value: array for value, array in self.program_memory.items() if value in needed}

@@ -183,17 +183,20 @@ class Run:
                 self.private.watch(None)
                 end_trace(self.trace)
                 self.trace.rest()
+        self._rest()
         return self
 
-    def rest(self) -> None:
-        """Let go of all that only the recording itself needed: stand-ins, arguments, what was to be put back."""
+    def _rest(self) -> None:
+        """Let go of what only the run itself needed: stand-ins with their arrays, graphs, what was to be put back."""
         self.as_was, self.private = None, Private()
+        self.live = [(i, None) for i, _ in self.live]
+        for _, storage in self.strange.values():
+            storage.real = storage.actual = None
         for table in (
-            self.inputs, self.live, self.strange, self.settings, self.cleared, self.output_of, self._storages,
-            self._stand_ins, self._given, self._grads, self._nodes, self._places,
+            self.inputs, self.settings, self.output_of, self._storages, self._stand_ins, self._given, self._grads,
+            self._nodes, self._places,
         ):  # fmt: skip
             table.clear()
-        self.leaves.rest(self.reach.tensors)
 
     # ------------------------------------------------------------ after
     def _collect(self, result: Any) -> None:

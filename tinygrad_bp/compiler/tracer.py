@@ -40,7 +40,8 @@ class Storage:
 
     def __init__(self, trace: Trace, actual: np.ndarray, value: Value) -> None:
         self.trace, self.value, self.version = trace, value, 0
-        self.real = self.actual = actual
+        self.real: Any = actual
+        self.actual: Any = actual
         self.home: Any = None  # the memory of the program that this is, if it outlives the step
 
     def known(self) -> bool:
