@@ -148,6 +148,31 @@ def test_a_loss_of_the_same_model_has_its_own_backward(halted: Any) -> None:
     assert halted.meanwhile(gradient) == [[1.0] * 4]
 
 
+def test_a_thread_started_by_the_step_is_refused_and_others_may_start_some(halted: Any) -> None:
+    weight, found = tg.ones(3), []
+
+    def step(x: Any) -> Any:
+        thread = threading.Thread(target=lambda: found.append((weight * 2).numpy()))
+        thread.start()
+        thread.join()
+        return x * found.pop()
+
+    start = threading.Thread.start
+    with pytest.raises(tg.CompileError, match="starts a thread"):
+        tg.compile(step)(tg.ones(3))
+    assert threading.Thread.start is start
+
+    def other() -> bool:
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join(LONG)
+        return not thread.is_alive()
+
+    assert halted.meanwhile(other)
+    assert isinstance(halted.result, tg.Tensor)
+    assert threading.Thread.start is start
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_child_forked_meanwhile_is_free(halted: Any) -> None:
     kept = halted.model[0].weight.detach().numpy().copy()

@@ -88,7 +88,7 @@ class Compiled:
 
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record the step for arguments, or a state of things, that no plan was made for; then run it."""
-        with RECORDING:  # stand-ins lie in tensors that other threads use too: one recording at a time, and then again
+        with RECORDING:  # one recording at a time; the one before may have made the very program
             for plan in self._plans:
                 result = plan.enter(args, kwargs)
                 if result is not MISS:

@@ -14,7 +14,9 @@ cannot be kept apart in this way.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import RLock, get_ident
+from functools import partial
 from typing import Any
 
 from ..core import Node, Tensor
@@ -126,6 +128,21 @@ class Private:
         """Call `stray(tensor)` when one is read that was neither taken nor made meanwhile; None: no more."""
         slot: Any = self._slots[Tensor, "array"]
         slot.stray = stray
+
+    def no_threads(self, refuse: Any) -> None:
+        """Call `refuse` where this thread starts another: what that one computes would not be seen."""
+        threads = sys.modules.get("threading")
+        if threads is None:
+            return
+        start = threads.Thread.start
+
+        def guarded(thread: Any) -> None:
+            if get_ident() == self.thread:
+                refuse()
+            start(thread)
+
+        self.undo.append(partial(setattr, threads.Thread, "start", start))
+        threads.Thread.start = guarded
 
     def abandon(self) -> None:
         """In a process that was forked while another thread recorded: put everything back for it."""

@@ -12,14 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from ..core import Leaf, Tensor, wrap
 from ..duck import begin_trace, end_trace
 from ..errors import CompileError
 from .capture import Place, Reach, holds
 from .live import Live
-from .ownership import movable
+from .ownership import movable, no_overlaps
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
 from .results import Output, Unreadable
@@ -33,7 +32,7 @@ from .undo import Before, alone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TRIES = 8  # of a run during which random generators moved, while there are other threads that may have moved them
+TRIES = 5  # of a run during which random generators moved, while there are other threads that may have moved them
 CALL_OUTSIDE = "use a function of numpy or tinygrad_bp that dispatches, or call it outside the step"
 
 
@@ -164,6 +163,7 @@ class Run:
             shape = mapped(given, id), key_orders(given)
             begin_trace(self.trace)
             self.private.watch(self.trace.stray)
+            self.private.no_threads(self.trace.parallel)
             try:
                 result = self.function(*args, **kwargs)
                 self._collect(result)
@@ -208,7 +208,7 @@ class Run:
             if home is not None and storage.value is not home:
                 program.writes[home] = storage.value
         self._arguments()
-        self._overlaps()
+        no_overlaps(self._storages.values(), self.trace.written)
         self._gradients()
         self._births()
         for place, live in zip(self.reach.settings, self.settings, strict=True):
@@ -226,20 +226,6 @@ class Run:
         self.split, self.returned = len(program.calls), len(program.outputs)
         if self.live:
             differentiate(self)
-
-    def _overlaps(self) -> None:
-        """Memory that is written must not be seen through two arrays, of which one would not learn of it."""
-        written = {id(storage) for storage in self.trace.written}
-        spans = sorted((*byte_bounds(s.real), id(s) in written, s.home.name) for s in self._storages.values())
-        farthest: dict[bool, tuple[int, str]] = {}  # written or not → how far the arrays of before reach, and which
-        for start, end, changed, name in spans:
-            found = [farthest[kind] for kind in farthest if (kind or changed) and farthest[kind][0] > start]
-            farthest[changed] = max(farthest.get(changed, (0, "")), (end, name))
-            if found:
-                raise CompileError(
-                    f"tg.compile: {found[0][1]!r} and {name!r} look into the same memory, and the step writes to it; "
-                    "let the step reach one tensor, and take the views inside the step"
-                )
 
     def _gradients(self) -> None:
         for tensor, name in self.reach.tensors.values():

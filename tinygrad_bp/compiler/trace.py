@@ -346,6 +346,9 @@ class Trace:
             "pass it as an argument, or keep it in a variable, a list, a dict or an attribute of an object of your own",
         )
 
+    def parallel(self) -> None:
+        raise self.refusal("the step starts a thread, whose work would be done now and never again", "work in this one")
+
     def refusal(self, what: str, instead: str) -> CompileError:
         layer = f" in layer {self._scope!r}" if self._scope else ""
         return CompileError(f"tg.compile: {what}, at {caller()}{layer}. Instead: {instead}")
