@@ -18,7 +18,7 @@ from tinygrad_bp import nn
 
 F = nn.functional
 SETTING = 1.5
-SEEDS = 150
+SEEDS = 100
 
 
 class Slotted:

@@ -11,6 +11,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.lib.stride_tricks import sliding_window_view
 
 if TYPE_CHECKING:
@@ -112,8 +113,7 @@ def _flipped(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[st
     x = args[0]
     if function is np.flip:
         axis = kwargs.get("axis", args[1] if len(args) > 1 else None)
-        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        axes = np.lib.array_utils.normalize_axis_tuple(axes, x.ndim)
+        axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
     else:
         axes = (1,) if function is np.fliplr else (0,)
         if x.ndim <= axes[0]:
