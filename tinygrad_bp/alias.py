@@ -59,7 +59,7 @@ class View:
 
         It requires a gradient as well, but gives none to the root, unless a write came in between.
         """
-        if NODE.__get__(tensor) is None:
+        if plain_node(tensor) is None:
             tensor.node = self.node(self.root.node) if self.behind and self.root.node else nowhere(tensor)
 
 
@@ -77,7 +77,10 @@ class StaleView(Tensor):
     @property
     def node(self) -> Any:
         """The node of what the view looks at now."""
-        old, view = NODE.__get__(self), self._view
+        old, view = plain_node(self), self._view
+        if view.root.node is None and (old is None or isinstance(old, Leaf)):
+            self.__class__, view.behind = Tensor, True  # type: ignore[assignment]
+            return old
         if not view.barred:
             self.__class__ = Tensor  # type: ignore[assignment]
             give(self, view.node(view.root.node or nowhere(view.root)))
@@ -91,12 +94,12 @@ class StaleView(Tensor):
 
     @node.setter
     def node(self, value: Any) -> None:
-        NODE.__set__(self, value)
+        vars(Tensor)["node"].__set__(self, value)
 
     @property
     def requires_grad(self) -> bool:
         """Whether what it looks at requires a gradient."""
-        return self._view.root.node is not None or NODE.__get__(self) is not None
+        return self._view.root.node is not None or plain_node(self) is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -104,7 +107,10 @@ class StaleView(Tensor):
             REQUIRES_GRAD.__set__(self, value)
 
 
-NODE: Any = vars(Tensor)["node"]  # a slot can be read where the property of its name would do more
+def plain_node(tensor: Any) -> Any:
+    """What is in the slot, where the property of a stale view would do more."""
+    return vars(Tensor)["node"].__get__(tensor, Tensor)
+
 
 
 StaleView.__name__ = StaleView.__qualname__ = Tensor.__name__  # whoever asks sees a Tensor
@@ -178,7 +184,7 @@ def written(root: Any) -> None:
             view = ref()
             if view is None or view._view is None or view._view.root is not other:
                 continue
-            node = NODE.__get__(view)
+            node = plain_node(view)
             if other.node is None and (node is None or isinstance(node, Leaf)):
                 view._view.behind = True
             else:

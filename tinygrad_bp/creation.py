@@ -16,7 +16,7 @@ from .core import Leaf, require_float, wrap
 from .core import array_of as tensor_array
 from .device import cpu_only
 from .dtypes import dtype_of, get_default_dtype, native
-from .duck import TRACES, Array, Duck
+from .duck import TRACES, Array, Duck, tracing
 from .errors import DtypeError, ShapeError, kind_of, require_numbers, require_whole
 from .mode import MODE
 from .ops.shapes import sizes
@@ -94,8 +94,8 @@ def legacy_array(*data: Any) -> Any:
 def made(array: Any, requires_grad: bool = False) -> Tensor:
     """A fresh tensor, which owns its memory and so is nobody's view."""
     array = native(array if array.base is None else array.copy())
-    if TRACES and isinstance(array, np.ndarray):
-        array = TRACES[-1].fresh(array)
+    if TRACES and not isinstance(array, Duck) and (trace := tracing()):
+        array = trace.fresh(array)
     tensor = wrap(array)
     if requires_grad:
         require_float(array)

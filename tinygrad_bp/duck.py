@@ -1,13 +1,15 @@
 """Stand-ins for arrays: how the same code is read by something that only looks like an array.
 
 A `Duck` has an array's shape, dtype and operators, and notes down what is done with it; the compiler's Tracer is one.
-While nobody traces (`TRACES` is empty) nothing here costs more than the look at an empty list. Functions of this
-package that no NumPy function stands for, and draws of random numbers, go through `opaque` and `draw`, so that a trace
-sees them as one call. Read `memory.py` next.
+While nobody traces (`TRACES` is empty) nothing here costs more than the look at an empty list; a trace belongs to the
+thread that makes it, and other threads go on as if there were none (`tracing`). Functions of this package that no NumPy
+function stands for, and draws of random numbers, go through `opaque` and `draw`, so that a trace sees them as one call.
+Read `memory.py` next.
 """
 
 from __future__ import annotations
 
+from _thread import _local  # what threading.local is, without the module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +32,7 @@ class Duck:
 
 
 Array = (np.ndarray, Duck)  # for isinstance
-TRACES: list[Any] = []  # the traces being made, the innermost last
+TRACES: list[Any] = []  # the traces being made, by whatever thread: empty, it answers for all of them at once
 CHANGES = [0]  # moves whenever a module, an optimizer's groups or a global setting is changed
 
 
@@ -42,30 +44,61 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     return np.asarray(value, dtype)
 
 
+class Own(_local):
+    """`traces`: those that this thread makes, the innermost last."""
+
+    def __init__(self) -> None:
+        self.traces: list[Any] = []
+
+
+OWN = Own()
+
+
+def tracing() -> Any:
+    """The trace that this thread makes, or None. Look first whether there is any: `TRACES and tracing()`."""
+    return OWN.traces[-1] if OWN.traces else None
+
+
+def begin_trace(trace: Any) -> None:
+    """From now on this thread makes a trace."""
+    OWN.traces.append(trace)
+    TRACES.append(trace)
+
+
+def end_trace(trace: Any) -> None:
+    OWN.traces.remove(trace)
+    TRACES.remove(trace)
+
+
 def empty(like: Any) -> Any:
     """Memory of the shape and dtype of an array, its content still to be written."""
-    return TRACES[-1].empty(like) if TRACES else np.empty(like.shape, like.dtype)
+    trace = TRACES and tracing()
+    return trace.empty(like) if trace else np.empty(like.shape, like.dtype)
 
 
 def opaque(function: Callable[..., Any], *args: Any) -> Any:
     """function(*args), in a trace one call: for functions that cannot be read step by step."""
-    return TRACES[-1].opaque(function, args) if TRACES else function(*args)
+    trace = TRACES and tracing()
+    return trace.opaque(function, args) if trace else function(*args)
 
 
 def check(function: Callable[..., None], *args: Any) -> None:
     """A test of values that raises or returns nothing; in a trace it is repeated at each call."""
-    if TRACES:
-        TRACES[-1].check(function, args)
+    trace = TRACES and tracing()
+    if trace:
+        trace.check(function, args)
     else:
         function(*args)
 
 
 def outside_a_trace() -> None:
     """Raise in a trace: a generator that is seeded in a step would be seeded once, and never again."""
-    if TRACES:
-        TRACES[-1].seeded()
+    trace = TRACES and tracing()
+    if trace:
+        trace.seeded()
 
 
 def draw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Random numbers by `function`; in a trace they are drawn anew at each call."""
-    return TRACES[-1].draw(function, args, kwargs) if TRACES else function(*args, **kwargs)
+    trace = TRACES and tracing()
+    return trace.draw(function, args, kwargs) if trace else function(*args, **kwargs)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .alarms import heard, rings, silence, warn
 from .core import KEEP, Leaf, Node, Tensor, wrap
-from .duck import TRACES, Array
+from .duck import TRACES, Array, tracing
 from .errors import GraphError, ShapeError
 from .kernels import total
 from .memory import CLOCK, check_saved
@@ -47,8 +47,8 @@ def run_backward(
         if not (edges := node.edges):
             continue
         rules = node.op.pure if create else node.op.rules
-        if TRACES:
-            TRACES[-1].entering(node, g)
+        if TRACES and (trace := tracing()):
+            trace.entering(node, g)
         written = node.made != CLOCK[0]  # something was, since this node was made: is it what a rule will read?
         for parent, index, saved in edges:
             if live is not None and parent not in live:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .core import Leaf, Tensor
 from .dtypes import get_default_dtype
-from .duck import TRACES, Duck
+from .duck import Duck
 
 PRECISION, THRESHOLD, EDGE, LINE = 4, 1000, 3, 80
 
@@ -84,7 +84,8 @@ def text(tensor: Any) -> str:
     prefix = f"{'Parameter containing:' + chr(10) if type(tensor).__name__ == 'Parameter' else ''}tensor("
     short = array.size > THRESHOLD
     if isinstance(array, Duck):
-        raise TRACES[-1].refusal("the step prints or formats a tensor", "return it, and print it outside the step")
+        refusal = array.storage.trace.refusal
+        raise refusal("the step prints or formats a tensor", "return it, and print it outside the step")
     if array.size:
         body = _nested(array, _Format(_shown(array, short)), len("tensor("), short)
     else:

@@ -15,7 +15,7 @@ from .core import wrap
 from .creation import array_of, made
 from .device import cpu_only
 from .dtypes import get_default_dtype
-from .duck import TRACES, draw
+from .duck import TRACES, draw, tracing
 from .errors import DtypeError, require_numbers
 from .inplace import copy_
 from .ops.shapes import sizes
@@ -30,7 +30,7 @@ def stream() -> Any:
     """The package `random`, loaded at the first draw; in a trace each draw is noted down."""
     from . import random
 
-    return _Noted(random) if TRACES else random
+    return _Noted(random) if TRACES and tracing() else random
 
 
 class _Noted:

@@ -12,6 +12,7 @@ SUITES = (
     "depth",
     "digits",
     "memory",
+    "compile_memory",
     "import_time",
     "gradcheck_quality",
 )

@@ -3,7 +3,7 @@
 You will know how far the resident memory rises during a few steps above where it stood with the library, weights,
 data and optimiser loaded (activations, gradients, what BLAS needs, what is compiled), and what a node of a long chain
 keeps until it is dropped. Target: no more than PyTorch for the step. Linux only, since it reads /proc. Read
-`import_time.py` next.
+`compile_memory.py` next.
 """
 
 from __future__ import annotations

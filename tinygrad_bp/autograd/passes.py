@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Leaf, Node, Tensor, array_of, wrap
-from ..duck import TRACES, Array, as_array
+from ..duck import TRACES, Array, as_array, tracing
 from ..engine import run_backward
 from ..errors import GraphError, ShapeError
 from ..memory import buffer_of, stamp
@@ -182,8 +182,8 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
         if one is None:
             one = _ONES[node.shape, node.dtype] = np.ones(node.shape, node.dtype)
             one.flags.writeable = False
-        if TRACES:  # so that whatever is computed from it is seen
-            one = TRACES[-1].fresh(one)
+        if TRACES and (trace := tracing()):  # so that whatever is computed from it is seen
+            one = trace.fresh(one)
         return node, wrap(one) if create else one
     if not isinstance(gradient, Tensor):
         gradient = wrap(as_array(gradient, node.dtype))
@@ -192,8 +192,8 @@ def _seed(tensor: Any, gradient: Any, create: bool) -> tuple[Node, Any]:
             f"backward: the gradient has shape {gradient.array.shape}, the tensor {tensor.array.shape}: make them equal"
         )
     gradient = gradient if gradient.array.dtype == node.dtype else gradient.to(node.dtype)
-    if TRACES and not create:
-        return node, TRACES[-1].seen(gradient.array)
+    if TRACES and not create and (trace := tracing()):
+        return node, trace.seen(gradient.array)
     return node, gradient if create else gradient.array
 
 

@@ -17,7 +17,7 @@ from ..errors import CompileError, TensorError
 from .capture import sorted_names
 
 Edit = tuple[int, int, str]  # from, to, new text
-SPACES = {"numpy": np, "numpy.linalg": np.linalg, "numpy.fft": np.fft}
+SPACES = {"numpy": np, "numpy.linalg": np.linalg, "numpy.fft": np.fft, "numpy.lib.stride_tricks": np.lib.stride_tricks}
 
 
 class Borrowed:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import functools
 import warnings
-from _thread import RLock
 from typing import TYPE_CHECKING, Any
 
-from ..duck import TRACES
+from ..duck import TRACES, tracing
 from ..errors import ArgumentError, CompileError
 from ..nn.module import Module
 from .explain import explain
 from .passes import PASSES
 from .plan import MISS, Plan, note_holders
+from .private import RECORDING
 from .recording import record
 from .titles import reached
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MANY = 8  # recordings of one step after which the user is told that it happens again and again
-RECORDING = RLock()
 KEPT = 32  # plans kept for one step
 
 
@@ -63,7 +62,7 @@ class Compiled:
 
     def _other(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The plan that ran last does not fit: another one, or a new one; in a recording the function itself."""
-        if (TRACES and TRACES[-1].mine()) or self._eager:  # no plan fits stand-ins
+        if self._eager or (TRACES and tracing()):  # no plan fits stand-ins
             return self.function(*args, **kwargs)
         for plan in [plan for plan in self._plans if plan is not self._plan]:
             result = plan.enter(args, kwargs)
@@ -71,6 +70,10 @@ class Compiled:
                 self._plan = plan
                 return result
         return self._first(args, kwargs)
+
+    def __del__(self) -> None:
+        for plan in getattr(self, "_plans", ()):
+            plan.close()
 
     def __set_name__(self, owner: Any, name: str) -> None:
         self._attribute = name
@@ -85,7 +88,7 @@ class Compiled:
 
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record the step for arguments, or a state of things, that no plan was made for; then run it."""
-        with RECORDING:  # stand-ins lie in tensors that other threads use too: one recording at a time, and then again
+        with RECORDING:  # one recording at a time; the one before may have made the very program
             for plan in self._plans:
                 result = plan.enter(args, kwargs)
                 if result is not MISS:

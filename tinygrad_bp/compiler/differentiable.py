@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..autograd.function import Function, once_differentiable
+import numpy as np
+
+from ..autograd.function import Function
 from ..core import Tensor, wrap
+from ..errors import GraphError
+from ..mode import MODE
 from .passes import optimise
 from .program import ARGUMENT, RESULT, SETTING, Call, Program, Value
 from .source import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import numpy as np
 
     from .recording import Run
 
@@ -86,13 +88,32 @@ class CompiledForward(Function):
     @staticmethod
     def forward(ctx: Any, program: Any, live: Any, residuals: Any, *inputs: Any) -> Any:
         ctx.program, ctx.residuals = program, residuals
+        ctx.nodes = [x.node for x in inputs if isinstance(x, Tensor) and x.node is not None]
         ctx.save_for_backward(*program.read)  # so that a backward after they were overwritten raises
         return tuple(wrap(y) for y in live)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *cotangents: Any) -> Any:
         _ = ctx.saved_tensors
-        found = ctx.program.linked.run(*ctx.residuals, *(g.array for g in cotangents))
-        return (None, None, None, *(wrap(g) for g in found))
+        found = [wrap(g) for g in ctx.program.linked.run(*ctx.residuals, *(g.array for g in cotangents))]
+        if MODE.grad:  # a gradient with a graph depends on the inputs, and on the cotangents, in a way not recorded
+            depends = [*(wrap(np.zeros(node.shape, node.dtype), node) for node in ctx.nodes), *cotangents]
+            found = [Unknown.apply(g, *depends) for g in found]
+        return (None, None, None, *found)
+
+
+class Unknown(Function):
+    """A gradient that a compiled backward computed: whoever wants its derivative is told that there is none."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Any, *depends: Any) -> Any:
+        return wrap(gradient.array)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        raise GraphError(
+            "a second derivative through a compiled forward pass, whose backward is differentiable once. Put the first "
+            "derivative inside the compiled function, `tg.autograd.grad(…, create_graph=True)`, or differentiate the "
+            "model itself, which is not compiled"
+        )
 

@@ -29,6 +29,15 @@ MISS = object()  # the answer of a plan that is not made for a call
 INLINE = 12  # tensors up to which each is looked at in a line of its own
 
 
+class Moved(Exception):
+    """The arrays that a program was linked to are no longer those of its tensors."""
+
+
+def moved(*arguments: Any) -> Any:
+    """What stands in the place of such a program."""
+    raise Moved
+
+
 class Writer:
     """Lines of the function, and the things that its names stand for."""
 
@@ -58,10 +67,10 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     """enter(args, kwargs) → what the step returns, or MISS."""
     w = Writer()
     w.names.update(
-        MISS=MISS, MODE=MODE, CHANGES=CHANGES, CLOCK=CLOCK,
-        Tensor=Tensor, ndarray=np.ndarray, plan=plan, seen=plan.seen, recheck=plan.recheck, run=plan.linked.run,
-        wrap=wrap, asarray=np.asarray, failed=plan.failed, acquire=plan.lock.acquire, release=plan.lock.release,
-        shared=plan.shared, owners=plan.owners, leave=plan.leave, Leaves=Leaves, SPEC=plan.leaves.spec,
+        MISS=MISS, Moved=Moved, MODE=MODE, CHANGES=CHANGES, CLOCK=CLOCK, Tensor=Tensor,
+        ndarray=np.ndarray, plan=plan, seen=plan.seen, recheck=plan.recheck, wrap=wrap,
+        run=plan.linked.run, asarray=np.asarray, failed=plan.failed, acquire=plan.lock.acquire, owners=plan.owners,
+        release=plan.lock.release, shared=plan.shared, leave=plan.leave, Leaves=Leaves, SPEC=plan.leaves.spec,
         ORDERS=plan.leaves.orders,
     )  # fmt: skip
     w.add("def enter(args, kwargs):", 0)
@@ -80,9 +89,9 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     w.add("acquire()")  # the buffers are one thread's at a time
     w.add("try:")
     w.add(f"values = run({', '.join([*arrays, *settings])})", 2)
+    w.add("except Moved: return MISS")  # between the look and the run another thread laid its memory elsewhere
     w.add("except BaseException as error:")
-    w.add("failed(error)", 2)
-    w.add("raise", 2)
+    w.add("failed(error); raise", 2)
     w.add("finally:")
     w.add("release()", 2)
     aftermath(w, plan)
@@ -92,7 +101,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
         w.names["to_graph"] = plan.backward.apply
     w.add(f"return {returned(w, plan, plan.run.out)}")
     text = "\n".join(w.lines) + "\n"
-    plan.enter_text = text
+    plan.enter_text, plan.names = text, w.names
     exec(compile(text, "<the look before a compiled step>", "exec"), w.names)
     found: Callable[..., Any] = w.names["enter"]
     return found

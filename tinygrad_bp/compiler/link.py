@@ -44,7 +44,7 @@ class Linked:
         self._arrays: list[Any] = []
         self._look_up()
         exec(source.code, self.namespace)
-        self.run: Callable[..., tuple[Any, ...]] = self.namespace["step"]
+        self.run: Callable[..., tuple[Any, ...]] = self.namespace.pop("step")  # its globals would be a circle
 
     def rebind(self, value: Value, array: np.ndarray) -> None:
         """Go on with another array of the same shape, dtype and strides in the place of a memory."""

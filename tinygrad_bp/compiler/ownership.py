@@ -11,9 +11,15 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from ..errors import CompileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..core import Tensor
+    from .tracer import Storage
 
 FLAT: dict[int, Any] = {}  # id → weak reference: the long buffers in which the compiler laid several memories
 ALONE = 2  # references to an array that only its tensor has: the tensor's, and the one that is being counted
@@ -57,3 +63,18 @@ def one_piece(parts: list[np.ndarray]) -> np.ndarray | None:
         at += prod(part.shape)
     found: np.ndarray = base[start:at]
     return base if found.shape == base.shape else found
+
+
+def no_overlaps(storages: Iterable[Storage], changed: list[Storage]) -> None:
+    """Memory that is written must not be seen through two arrays, of which one would not learn of it."""
+    written = set(map(id, changed))
+    spans = sorted((*byte_bounds(s.real), id(s) in written, s.home.name) for s in storages)
+    farthest: dict[bool, tuple[int, str]] = {}  # written or not → how far the arrays of before reach, and which
+    for start, end, write, name in spans:
+        found = [farthest[kind] for kind in farthest if (kind or write) and farthest[kind][0] > start]
+        farthest[write] = max(farthest.get(write, (0, "")), (end, name))
+        if found:
+            raise CompileError(
+                f"tg.compile: {found[0][1]!r} and {name!r} look into the same memory, and the step writes to it; "
+                "let the step reach one tensor, and take the views inside the step"
+            )

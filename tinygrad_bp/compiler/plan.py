@@ -7,9 +7,11 @@ written for this plan (`entrance.py`), since a tiny net's whole step takes ten m
 
 from __future__ import annotations
 
+import os
 import sys
 import weakref
 from _thread import allocate_lock as Lock
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter, is_, sub
 from typing import TYPE_CHECKING, Any
@@ -24,16 +26,16 @@ from ..memory import STAMPS, buffer_of, stamp_all
 from ..mode import MODE
 from .capture import holds
 from .differentiable import Backward, cut
-from .entrance import MISS, entrance
+from .entrance import MISS, entrance, moved
 from .ownership import FLAT, forget, in_flat, one_piece
 from .passes import optimise
 from .program import MEMORY, Value
-from .recording import Run
+from .recording import Run, marks
 from .results import Output, View
 from .source import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 PLANS: weakref.WeakSet[Plan] = weakref.WeakSet()
@@ -43,6 +45,16 @@ def note_holders() -> None:
     """Before a recording, which takes hold of gradients itself: who else has kept one gets it for good."""
     for plan in list(PLANS):
         plan.let_go()
+
+
+def free_locks() -> None:
+    """In a child process: a program that another thread ran when this one forked is run by nobody here."""
+    for plan in list(PLANS):
+        plan.lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=free_locks)
 
 
 class CompiledOp:
@@ -57,6 +69,7 @@ class Plan:
     """A program that runs; `enter(args, kwargs)` runs it, or returns MISS if it is not made for this call."""
 
     enter_text: str
+    names: dict[str, Any]  # the globals of `enter`
 
     def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
@@ -76,7 +89,12 @@ class Plan:
         self.used = self._used()
         self.marks = [(t, marks(t)) for t, _ in run.reach.tensors.values()]
         self.default = get_default_dtype()
+        self.tensors_given = [isinstance(x, Tensor) for x in run.leaves.arrays]
+        run.leaves.rest(run.reach.tensors)
         self.seen = [CHANGES[0]]
+        needed = set(self.program.memories())
+        self.program_memory = {value: array for value, array in self.program_memory.items() if value in needed}
+        self.arrays = {}
         self.renew()
         PLANS.add(self)
         for plan in list(PLANS):
@@ -144,7 +162,8 @@ class Plan:
             if flat is None:
                 flat = np.empty(whole.shape, whole.dtype)
                 FLAT[id(flat)] = weakref.ref(flat, partial(forget, id(flat)))
-                self._move(members, flat)
+                with resting([self.arrays[m] for m in members]):
+                    self._move(members, flat)
             arrays[whole] = flat
         return arrays
 
@@ -152,14 +171,16 @@ class Plan:
         start = 0
         for member in members:
             part = flat[start : start + member.size].reshape(member.shape)
-            part[...] = self.arrays[member]
+            old, self.arrays[member] = self.arrays[member], part
+            part[...] = old
             start += member.size
-            self.arrays[member] = part
             recorded = self.program.turned.get(member)
             self.given[recorded or member] = seen = part if recorded is None else part.T
             for value, holder in (*self.run.memory, *self.run.aliases):
                 if value is (recorded or member):
                     holder.array = seen
+            if part.tobytes() != old.tobytes():  # another thread wrote into it, before it could know of the new place
+                part[...] = old
 
     def _used(self) -> list[tuple[Value, Any]]:
         """The memories that the program reads or writes, as tensors know them."""
@@ -180,6 +201,11 @@ class Plan:
             stamp_all(list(owners.values()), "a compiled step", "tg.compile")
         return [STAMPS[key] for key in owners]
 
+    def close(self) -> None:
+        """Take the circle apart that a plan and its `enter` are, so that all of it goes at once."""
+        self.names.clear()
+        self.enter = lambda args, kwargs: MISS
+
     # ------------------------------------------------------------ the look before a run
     def recheck(self) -> bool:
         """After a module or optimiser was changed: whether nothing that matters was."""
@@ -196,7 +222,7 @@ class Plan:
     # ------------------------------------------------------------ after a run
     def is_tensor(self, i: int) -> bool:
         """Whether the i-th array among the arguments is a Tensor."""
-        return isinstance(self.leaves.arrays[i], Tensor)
+        return self.tensors_given[i]
 
     def node(self, output: Output | View) -> Any:
         """The node of a returned tensor whose graph was used up: it requires a gradient, and has none to give."""
@@ -241,10 +267,20 @@ class Plan:
             )
 
 
-def marks(tensor: Tensor) -> tuple[Any, ...]:
-    """Whether a tensor wants a gradient, and the hooks that its gradient passes."""
-    node = tensor.node
-    return (None,) if node is None else (id(node), *(node.hooks or ()))
+@contextmanager
+def resting(arrays: list[np.ndarray]) -> Iterator[None]:
+    """No program runs meanwhile; those that were linked to these arrays do not run again."""
+    plans, ids = list(PLANS), {id(array) for array in arrays}
+    for plan in plans:
+        plan.lock.acquire()
+    try:
+        yield
+        for plan in plans:
+            if not ids.isdisjoint(map(id, plan.given.values())):
+                plan.names["run"] = moved
+    finally:
+        for plan in plans:
+            plan.lock.release()
 
 
 def held(holder: Any) -> np.ndarray:

@@ -1,9 +1,9 @@
 """A recording: a step run once with stand-ins in place of everything that it reads, and what it did.
 
-`Run` swaps the stand-ins in, calls the step, notes what changed, and puts everything back as it was, whatever happens;
-so a step that cannot be compiled leaves nothing half-done. `record` does it twice, the second time with the gradients
-of before there or away, as they were not the first time: what differs then cannot be compiled, or depends on them.
-Read `plan.py` next: how a program is run again.
+`Run` swaps the stand-ins in (this thread alone sees them), calls the step, notes what changed, and puts everything back
+as it was, whatever happens; so a step that cannot be compiled leaves nothing half-done. `record` does it twice, the
+second time with the gradients of before there or away, as they were not the first time: what differs then cannot be
+compiled, or depends on them. Read `plan.py` next: how a program is run again.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from ..core import Leaf, Tensor, wrap
-from ..duck import TRACES
-from ..engine import run_backward
+from ..duck import begin_trace, end_trace
 from ..errors import CompileError
-from ..mode import MODE
-from .capture import PLAIN, Place, Reach, holds
+from .capture import Place, Reach, holds
 from .live import Live
-from .ownership import movable
+from .ownership import movable, no_overlaps
+from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
-from .results import Output, Unreadable, View
+from .results import Output, Unreadable
+from .returned import differentiate, output
 from .same import difference
 from .trace import Trace
 from .tracer import Storage, Tracer
-from .tree import Leaves, mapped
-from .undo import drawn, foreign_states, put_back, put_value, refill, restored
+from .tree import Leaves, key_orders, mapped
+from .undo import Before, alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TRIES = 5  # of a run during which random generators moved, while there are other threads that may have moved them
 CALL_OUTSIDE = "use a function of numpy or tinygrad_bp that dispatches, or call it outside the step"
 
 
@@ -47,6 +47,7 @@ class Run:
         self.aliases: list[tuple[Value, Any]] = []  # other tensors with the very same array
         self.grads: list[tuple[Tensor, int | None]] = []  # leaves whose .grad was replaced: its place in the program
         self.births: list[tuple[dict[Any, Any], Any, dict[str, Any]]] = []  # (state of an optimiser, parameter, new)
+        self._places: list[tuple[Place, Tracer]] = []  # of arrays that no tensor holds
         self.settings: list[Live] = []
         self.numbers: list[tuple[Place, Any]] = []  # settings that the step changed, and to what
         self.live: list[Any] = []  # returned tensors with a graph that was not used up
@@ -54,10 +55,16 @@ class Run:
         self.out: Any = None
         self.targets: list[Any] = []  # of whom the caller may want gradients: numbers of arguments, and captured leaves
         self.split = self.returned = 0  # calls and outputs of the step itself; what follows is the caller's backward
-        self._nodes: list[tuple[Tensor, Any, str]] = []
-        self._output_of: dict[int, tuple[int, Storage]] = {}
+        self._nodes: list[tuple[Tensor, Any, Any, str]] = []
+        self._grads: dict[int, Any] = {}  # what the run began with, by the identity of the leaf
+        self._stand_ins: dict[int, Storage] = {}
+        self._given: dict[int, Any] = {}  # of the tensors among the arguments: (Value, node, hooks) at the beginning
+        self.output_of: dict[int, tuple[int, Storage]] = {}
         self._storages: dict[int, Storage] = {}  # by the identity of the real array
-        self._undo: list[Callable[[], Any]] = []
+        self.as_was: Any = None  # all that is not private
+        self.drew = False  # whether a random generator of Python's or NumPy's moved
+        self.cleared: list[Tensor] = []  # leaves that had a gradient, and have none any more
+        self.private: Private = Private()
         self.strange: dict[int, Any] = {}  # gradients put in place only to see whether anybody looks: (leaf, storage)
 
     # ------------------------------------------------------------ before
@@ -75,18 +82,18 @@ class Run:
 
     def enter(self, toggle: bool) -> None:
         """Stand-ins everywhere. With `toggle`, leaves that have a gradient lose it, and others get a strange one."""
-        self._foreign = foreign_states(self.reach.foreign)
         self._remember()
         self._is_grad = {id(t._grad) for t, _ in self.reach.tensors.values()}
         for tensor, name in list(self.reach.tensors.values()):
-            if tensor.node is not None and not isinstance(tensor.node, Leaf):
+            if tensor.node is not None and not isinstance(tensor.node, Leaf) and id(tensor) not in self._is_grad:
                 raise CompileError(
                     f"tg.compile: the step reads {name!r}, of shape {tensor.array.shape}, whose graph was made outside "
                     "of it. Compute it inside the step, or use `.detach()`"
                 )
             self._tensor(tensor, name, toggle)
         for place in self.reach.arrays:
-            place.set(self._memory(place.get(), place.name, place))
+            self._places.append((place, self._memory(place.get(), place.name, place)))
+            place.set(self._places[-1][1])
         for place in self.reach.settings:
             self.settings.append(self.trace.setting(place, place.get()))
             place.set(self.settings[-1])
@@ -95,32 +102,30 @@ class Run:
 
     def _remember(self) -> None:
         """All that the step reaches is to be afterwards what it is now."""
+        self.as_was = Before(self.reach)
+        self.private.undo.append(self.as_was.put_back)
         for tensor, _ in self.reach.tensors.values():
-            self._undo.append(partial(put_back, tensor, tensor.array, tensor._grad, tensor.node))
-        for optimizer in self.reach.optimizers:
-            before = {p: dict(entries) for p, entries in optimizer.state.items()}
-            self._undo.append(partial(restored, optimizer.state, before))
+            self.private.take(tensor)
+            if tensor.node is not None:
+                self.private.take(tensor.node)
+                tensor.node.hooks = dict(tensor.node.hooks) if tensor.node.hooks else None
         for generator in self.reach.generators:
-            self._undo.append(partial(generator.set_state, generator.get_state()))
-        for place in (*self.reach.arrays, *self.reach.settings):
-            self._undo.append(partial(place.set, place.get()))
-        for place, value in (*self.reach.facts, *self.reach.kept):
-            self._undo.append(partial(put_value, place, value))
-        for container, _, _ in (*self.reach.lengths, *self.reach.sizes):  # undone first: places need their containers
-            self._undo.append(partial(refill, container, container.copy()))
-        for container, content, _ in self.reach.sets:
-            self._undo.append(partial(refill, container, content))
+            self.private.take(generator)
 
     def _tensor(self, tensor: Tensor, name: str, toggle: bool) -> None:
         array, grad = tensor.array, tensor._grad
-        self._nodes.append((tensor, tensor.node, name))
+        self._nodes.append((tensor, tensor.node, marks(tensor), name))
         traced: Any = self._memory(array, name, tensor)
-        tensor.array = traced
+        tensor.array, self._stand_ins[id(tensor)] = traced, traced.storage
         if toggle and isinstance(tensor.node, Leaf) and id(tensor) not in self._is_grad:
             strange = self.trace.fresh(np.full(array.shape, 7, array.dtype))
             tensor._grad = None if grad is not None else wrap(strange)
             if grad is None:
                 self.strange[id(tensor._grad)] = tensor, strange.storage
+        elif grad is not None and grad.node is not None and not isinstance(grad.node, Leaf):
+            told = f"{name!r}, whose graph was made outside of it", f"`{name}.grad = {name}.grad.detach()` before"
+            tensor._grad = Unreadable(self.trace, *told)  # type: ignore[assignment]
+        self._grads[id(tensor)] = tensor._grad
 
     def _argument(self, i: int, leaf: Any) -> Any:
         """What stands for an argument; the same object twice is one, and what the step reaches anyway is that."""
@@ -143,33 +148,55 @@ class Run:
         if leaf.node is not None:
             tensor.node = Leaf(tensor)
         if leaf._grad is not None:
-            tensor._grad = Unreadable(self.trace, value.name)
+            told = f"its argument {value.name!r}", f"pass it as an argument too: `{value.name}.grad`"
+            tensor._grad = Unreadable(self.trace, *told)
         self.inputs[i] = tensor
+        self._given[i] = value, tensor.node, marks(tensor)
         return tensor
 
     # ------------------------------------------------------------ the run
     def go(self, toggle: bool = False) -> Run:
         """Run the step; afterwards, and after any error, everything is as it was before."""
-        try:
+        with self.private:
             self.enter(toggle)
-            args, kwargs = self.leaves.filled(self._argument)
-            TRACES.append(self.trace)
+            args, kwargs = given = self.leaves.filled(self._argument)
+            shape = mapped(given, id), key_orders(given)
+            begin_trace(self.trace)
+            self.private.watch(self.trace.stray)
+            self.private.no_threads(self.trace.parallel)
             try:
                 result = self.function(*args, **kwargs)
                 self._collect(result)
+                if (mapped(given, id), key_orders(given)) != shape:
+                    raise CompileError(
+                        "tg.compile: the step changes a list or a dict among its arguments, which would not happen "
+                        "again in the compiled step. Change a copy, `dict(batch)`, or return the new entries"
+                    )
             except TypeError as error:  # C code that was handed a stand-in
                 if any(name in str(error) for name in ("'Tracer'", "'Live'")):
                     told = f"a function needs the values of an array ({error})"
                     raise self.trace.refusal(told, CALL_OUTSIDE) from error
                 raise
+            else:
+                self.as_was.failed = False
             finally:
-                TRACES.remove(self.trace)
-        finally:
-            for storage in self.trace.written:
-                storage.actual[...] = storage.before
-            for undo in reversed(self._undo):
-                undo()
+                self.private.watch(None)
+                end_trace(self.trace)
+                self.trace.rest()
+        self._rest()
         return self
+
+    def _rest(self) -> None:
+        """Let go of what only the run itself needed: stand-ins with their arrays, graphs, what was to be put back."""
+        self.as_was, self.private = None, Private()
+        self.live = [(i, None) for i, _ in self.live]
+        for _, storage in self.strange.values():
+            storage.real = storage.actual = None
+        for table in (
+            self.inputs, self.settings, self.output_of, self._storages, self._stand_ins, self._given, self._grads,
+            self._nodes, self._places,
+        ):  # fmt: skip
+            table.clear()
 
     # ------------------------------------------------------------ after
     def _collect(self, result: Any) -> None:
@@ -177,85 +204,67 @@ class Run:
         for storage in self.trace.written:
             home = storage.home
             if home is not None and home.kind == ARGUMENT:
-                raise CompileError(
-                    f"tg.compile: the step writes into its argument {home.name!r} of shape {home.shape}; write into a "
-                    "copy, `x = x.clone()`, or let the step reach the tensor without being given it"
-                )
+                raise written_to(home, "writes into")
             if home is not None and storage.value is not home:
                 program.writes[home] = storage.value
-        self._overlaps()
+        self._arguments()
+        no_overlaps(self._storages.values(), self.trace.written)
         self._gradients()
         self._births()
         for place, live in zip(self.reach.settings, self.settings, strict=True):
             if place.get() is not live:
-                self.numbers.append((place, self._output(place.get())))
+                self.numbers.append((place, output(self, place.get())))
         self._side_effects()
         self.trace.check_draws()
-        if drawn(self._foreign, foreign_states(self.reach.foreign)):
+        self.drew = self.as_was.drawn()
+        if self.drew:
             raise CompileError(
                 "tg.compile: the step draws random numbers of Python or of NumPy, which would be the same at each "
                 "call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step and pass the numbers in"
             )
-        self.out = mapped(result, self._output)
+        self.out = mapped(result, partial(output, self))
         self.split, self.returned = len(program.calls), len(program.outputs)
         if self.live:
-            self._differentiate()
-
-    def _differentiate(self) -> None:
-        """Record the backward pass of what was returned with its graph, from cotangents that come as arguments."""
-        roots = []
-        for i, tensor in self.live:
-            value = Value(ARGUMENT, tensor.array.shape, tensor.array.dtype, f"d_output_{i}")
-            self.program.arguments.append(value)
-            like = np.ones(value.shape, value.dtype)
-            roots.append((tensor.node, Tracer(Storage(self.trace, like, value), like)))
-        wanted = targets_of(self)
-        before, MODE.grad = MODE.grad, False
-        try:
-            found = {node: g for node, g, _ in run_backward(roots, {node for node, _ in wanted}, False, False)}
-        finally:
-            MODE.grad = before
-        self.targets = [target for node, target in wanted if node in found]
-        self.program.outputs += [self.trace.lower(found[node]) for node, _ in wanted if node in found]
-
-    def _overlaps(self) -> None:
-        """Memory that is written must not be seen through two arrays, of which one would not learn of it."""
-        written = {id(storage) for storage in self.trace.written}
-        spans = sorted((*byte_bounds(s.actual), id(s) in written, s.home.name) for s in self._storages.values())
-        farthest: dict[bool, tuple[int, str]] = {}  # written or not → how far the arrays of before reach, and which
-        for start, end, changed, name in spans:
-            found = [farthest[kind] for kind in farthest if (kind or changed) and farthest[kind][0] > start]
-            farthest[changed] = max(farthest.get(changed, (0, "")), (end, name))
-            if found:
-                raise CompileError(
-                    f"tg.compile: {found[0][1]!r} and {name!r} look into the same memory, and the step writes to it; "
-                    "let the step reach one tensor, and take the views inside the step"
-                )
+            differentiate(self)
 
     def _gradients(self) -> None:
         for tensor, name in self.reach.tensors.values():
             array: Any = tensor.array
-            storage = self._storages.get(id(array.actual)) if isinstance(array, Tracer) and not array.path else None
-            if storage is None or storage is not array.storage:
+            if not isinstance(array, Tracer) or array.path or array.storage is not self._stand_ins[id(tensor)]:
                 raise CompileError(
                     f"tg.compile: the step gives {name!r} another array (`.data = …`). Write into it: `with "
                     f"tg.no_grad(): {name}.copy_(new)`, or do it outside the step"
                 )
-            grad: Any = tensor._grad
-            if grad is not None and id(grad) in self.reach.tensors:
-                continue
+            grad, before = tensor._grad, self._grads[id(tensor)]
             if grad is None:
-                self.grads.append((tensor, None))
-            elif id(grad) not in self.strange or grad.array.storage.version:
+                self.cleared += [tensor] if before is not None else []
+            elif grad is not before and id(grad) in self.reach.tensors:
+                raise CompileError(
+                    f"tg.compile: the step makes {self.reach.tensors[id(grad)][1]!r} the gradient of {name!r}; give "
+                    f"it a copy, `{name}.grad = g.clone()`"
+                )
+            elif grad is not before or (id(grad) in self.strange and self.strange[id(grad)][1].version):
                 self.grads.append((tensor, len(self.program.gradients)))
-                self.program.gradients.append((storage.home, self.trace.lower(grad.array)))
-        for tensor in self.inputs.values():
-            if isinstance(tensor, Tensor) and not isinstance(tensor._grad, Unreadable | None) and (
-                id(tensor) not in self.reach.tensors
-            ):
+                self.program.gradients.append((array.storage.home, self.trace.lower(grad.array)))
+
+    def _arguments(self) -> None:
+        """What the step did to the tensors that it was given, beyond reading them."""
+        for i, tensor in self.inputs.items():
+            if not isinstance(tensor, Tensor) or id(tensor) in self.reach.tensors:
+                continue
+            home, node, hooks = self._given[i]
+            if not isinstance(tensor.array, Tracer) or tensor.array.path or tensor.array.storage.home is not home:
+                raise written_to(home, "gives other memory, or in place a graph, to")
+            if not isinstance(tensor._grad, Unreadable | None):
                 raise CompileError(
                     "tg.compile: the step computes the gradient of one of its arguments (`backward()` inside). Return "
                     "it instead: `return tg.autograd.grad(loss, x)`"
+                )
+            if tensor.node is not node or marks(tensor) != hooks:
+                raise CompileError(
+                    f"tg.compile: the step changes requires_grad, or the hooks, of its argument {home.name!r} of shape "
+                    f"{home.shape}, which would not happen again in the compiled step. Do it outside the step, or to a "
+                    "tensor of its own: `x = x.detach()`"
                 )
 
     def _births(self) -> None:
@@ -268,7 +277,7 @@ class Run:
                     if id(entry) not in self.reach.tensors and not isinstance(entry, Live)
                 }
                 if new:
-                    made = {key: self._output(entry) for key, entry in entries.items()}
+                    made = {key: output(self, entry) for key, entry in entries.items()}
                     self.births.append((optimizer.state, p, made))
 
     def _side_effects(self) -> None:
@@ -278,83 +287,32 @@ class Run:
             place.name for place, value in facts if id(place.container) not in born and not holds(place, value)
         ]
         lengths = (*self.reach.lengths, *self.reach.sizes)
-        changed += [f"{name}.requires_grad" for t, node, name in self._nodes if t.node is not node]
+        changed += [f"{name}.requires_grad" for t, node, _, name in self._nodes if t.node is not node]
+        changed += [f"hooks of {name}" for t, node, hooks, name in self._nodes if t.node is node and marks(t) != hooks]
+        changed += [place.name for place, stand_in in self._places if place.get() is not stand_in]
+        changed += self.as_was.changed()
         changed += [name for c, n, name in lengths if len(c) != n and id(c) not in born]
         changed += [name for c, content, name in self.reach.sets if c != content]
         changed += [name for c, keys, name in self.reach.orders if id(c) not in born and list(c) != keys]
         if changed:
             named = ", ".join(map(repr, dict.fromkeys(changed)))
             raise CompileError(
-                f"tg.compile: the step changes {named}, which is plain Python and would not "
-                "happen again in the compiled step. Do it outside the step (as `scheduler.step()`), or return the value"
+                f"tg.compile: the step (or another thread, while it was recorded) changes {named}, which is plain "
+                "Python and would not happen again in the compiled step. Do it outside the step (as "
+                "`scheduler.step()`), or return the value"
             )
 
-    def _shared_output(self, storage: Storage) -> int:
-        """The number of the output that holds a whole storage: what is returned in two views is one memory."""
-        if id(storage) not in self._output_of:
-            self.program.outputs.append(storage.value)
-            self._output_of[id(storage)] = len(self.program.outputs) - 1, storage
-        return self._output_of[id(storage)][0]
-
-    def _output(self, leaf: Any) -> Any:
-        """What a returned leaf is in the program."""
-        program = self.program
-        if isinstance(leaf, Tensor) and id(leaf) in self.reach.tensors:
-            return leaf
-        for i, given in self.inputs.items():
-            if leaf is given:
-                return Output("argument", i)
-        for tensor, place in self.grads:
-            if place is not None and leaf is tensor._grad:
-                return Output("gradient", place)
-        if isinstance(leaf, Live):
-            program.numbers.append(leaf.value)
-            return Output("number", len(program.numbers) - 1)
-        array: Any = leaf.array if isinstance(leaf, Tensor) else leaf
-        if not isinstance(array, Tracer) and not isinstance(leaf, Tensor):
-            if isinstance(leaf, (*PLAIN, np.ndarray)) or id(leaf) in self.reach.seen:
-                return leaf
-            raise CompileError(
-                f"tg.compile: the step returns a {type(leaf).__name__}, which the compiled step cannot make anew; "
-                "return tensors, numbers, and tuples, lists and dicts of them"
-            )
-        node = leaf.node if isinstance(leaf, Tensor) else None
-        live = node is not None and usable(node)
-        if isinstance(array, Tracer) and array.storage.home is not None and not live:
-            return View(array, isinstance(leaf, Tensor))
-        kind = "tensor" if isinstance(leaf, Tensor) else "array"
-        if isinstance(array, Tracer) and not live:
-            i = self._shared_output(array.storage)
-            freed = node is not None
-            return Output(kind, i, freed) if not array.path else View(array, isinstance(leaf, Tensor), i, freed)
-        program.outputs.append(self.trace.lower(array))
-        if live:
-            self.live.append((len(program.outputs) - 1, leaf))
-            kind = "live"
-        return Output(kind, len(program.outputs) - 1, node is not None)
+def written_to(home: Value, what: str) -> CompileError:
+    return CompileError(
+        f"tg.compile: the step {what} its argument {home.name!r} of shape {home.shape}; write into a "
+        "copy, `x = x.clone()`, or let the step reach the tensor without being given it"
+    )
 
 
-def targets_of(run: Run) -> list[tuple[Any, Any]]:
-    """(node, what it stands for) for all that a gradient may be wanted of: argument numbers, and captured leaves."""
-    given = [
-        (x.node, i)
-        for i, x in run.inputs.items()
-        if isinstance(x, Tensor) and x.node is not None and id(x) not in run.reach.tensors
-    ]
-    leaves = [(t.node, t) for t, _ in run.reach.tensors.values() if isinstance(t.node, Leaf)]
-    return [*given, *leaves]
-
-
-def usable(node: Any) -> bool:
-    """Whether a backward pass could start here: nothing below was used up by another."""
-    seen, stack = {node}, [node]
-    while stack:
-        edges = stack.pop().edges
-        if edges is None:
-            return False
-        stack += [parent for parent, _, _ in edges if parent not in seen]
-        seen.update(parent for parent, _, _ in edges)
-    return True
+def marks(tensor: Tensor) -> tuple[Any, ...]:
+    """Whether a tensor wants a gradient, and the hooks that its gradient passes."""
+    node = tensor.node
+    return (None,) if node is None else (id(node), *(node.hooks or ()))
 
 
 def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:
@@ -372,19 +330,59 @@ def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:
     return found + [(t, None) for t, storage in strange.strange.values() if storage.version or storage.value in read]
 
 
+def attempt(function: Callable[..., Any], reach: Reach, leaves: Leaves, toggle: bool = False) -> Run:
+    """One recorded run. Where there are other threads, it may be they who drew: if not each time, it was not the step.
+    """
+    failed: list[Run] = []
+    for again in range(TRIES, 0, -1):
+        run = Run(function, reach, leaves)
+        try:
+            run.go(toggle)
+        except CompileError:
+            if again == 1 or not run.drew or alone():
+                raise
+            failed.append(run)
+            continue
+        for earlier in failed[-1:]:
+            earlier.as_was.by_others()
+        break
+    return run
+
+
+def set_by_others(first: Run, second: Run) -> None:
+    """A setting that only one of two runs changed was changed by another thread: it stays as that thread wants it."""
+    there: list[dict[Any, tuple[Place, Any]]] = [{}, {}]
+    for table, run in zip(there, (first, second), strict=True):
+        table.update({(id(p.container), p.key): (p, new) for p, new in run.numbers if not isinstance(new, Output)})
+    for key in there[0].keys() ^ there[1].keys():
+        place, new = (there[0] | there[1])[key]
+        place.set(new)
+        raise CompileError(
+            f"tg.compile: {place.name!r} was set to {new!r} while the step was recorded, and not each time the step "
+            "ran: by another thread. It is kept, and nothing else has changed; call the step again"
+        )
+
+
 def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[Run, list[tuple[Tensor, Any]]]:
     """The step as a program, and the gradients of before on which it depends: (leaf, its gradient or None)."""
     reach.movable = {id(t.array) for t, _ in reach.tensors.values() if movable(t)}
-    first = Run(function, reach, leaves).go()
-    second: Run | None = Run(function, reach, leaves)
+    first = attempt(function, reach, leaves)
+    second: Run | None = None
     try:
-        same = not difference(first.program, second.go(toggle=True).program)  # type: ignore[union-attr]
+        second = attempt(function, reach, leaves, toggle=True)
+        same = not difference(first.program, second.program)
     except Exception:  # the step does not work without, or with, the gradients of before
         same, second = False, None
+    if second is not None:
+        set_by_others(first, second)
     if same and second is not None:
         had = any(t._grad is not None for t, _ in reach.tensors.values() if isinstance(t.node, Leaf))
-        return (first if had else second), looked_at(first, second)
-    third = Run(function, reach, leaves).go()
+        run = first if had else second
+        run.grads += [(t, None) for t in {id(t): t for t in (*first.cleared, *second.cleared)}.values()]
+        return run, looked_at(first, second)
+    third = attempt(function, reach, leaves)
+    third.grads += [(t, None) for t in third.cleared]
+    set_by_others(first, third)
     told = difference(first.program, third.program)
     if told:
         raise CompileError(

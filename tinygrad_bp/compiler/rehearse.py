@@ -31,6 +31,7 @@ class Rehearsal(Run):
         self.arrays_before = {where(place): place.get() for place in reach.arrays}
 
     def __enter__(self) -> Rehearsal:
+        self.private.__enter__()
         self._remember()
         copies: dict[int, np.ndarray] = {}  # tensors that share an array go on sharing one
         for tensor, _ in self.reach.tensors.values():
@@ -40,8 +41,7 @@ class Rehearsal(Run):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for undo in reversed(self._undo):
-            undo()
+        self.private.__exit__(*exception)
 
     def perform(self) -> Any:
         """One run; what it returns, as plain arrays and numbers."""

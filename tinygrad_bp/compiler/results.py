@@ -45,16 +45,13 @@ class View:
 
 
 class Unreadable:
-    """What stands for the gradient of an argument, which the program does not know."""
+    """What stands for a gradient that the program cannot know: an argument's, or one with a graph from outside."""
 
-    def __init__(self, trace: Trace, name: str) -> None:
-        self.__dict__.update(trace=trace, name=name)
+    def __init__(self, trace: Trace, what: str, instead: str) -> None:
+        self.__dict__.update(trace=trace, what=what, instead=instead)
 
     def __getattr__(self, key: str) -> Any:
-        raise self.trace.refusal(
-            f"the step reads the gradient of its argument {self.name!r}",
-            f"pass it as an argument too: `{self.name}.grad`",
-        )
+        raise self.trace.refusal(f"the step reads the gradient of {self.what}", self.instead)
 
 
 def _refused(self: Unreadable, *args: Any) -> Any:

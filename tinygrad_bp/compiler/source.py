@@ -202,6 +202,7 @@ class Source:
             made_of = ([entry(v) for v in variables], loop.rows, loop.shape[0], sliced)
             self.entries.append(Entry(name, "blocks", made_of))
         self.gradients = [entry(layout.place[g]) for g in layout.settled.gradients]
+        self.loops.clear()  # the layout's arrays, as large as those of the step, are no longer needed
 
 
 def _made_of(variable: Variable, entry: Any, blocks: dict[Block, int]) -> tuple[str, tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """How NumPy's functions become primitives: one spelling for what NumPy can say in several ways.
 
-`np.sum(x)`, `x.sum()` and `np.add.reduce(x)` are one call of the program, so are all ways to reshape or to transpose; a
-function that is not named here is kept as it is. Read `trace.py` next: where the calls are written down.
+`np.sum(x)`, `x.sum()` and `np.add.reduce(x)` are one call of the program; views stand in `looks.py`; a
+function that is not named here is kept as it is. Read `looks.py` next.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dialect
+from .looks import LOOKS, getitem_of, looking, seen
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -20,8 +21,6 @@ REDUCTIONS = {
     np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.min: np.minimum, np.any: np.logical_or,
     np.all: np.logical_and, np.amax: np.maximum, np.amin: np.minimum,
 }  # fmt: skip
-RESHAPING = {np.reshape, np.ravel, np.squeeze, np.expand_dims, np.atleast_1d, np.atleast_2d, np.atleast_3d}
-TRANSPOSING = {np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.matrix_transpose, np.permute_dims}
 NEW = {np.zeros_like, np.ones_like, np.empty_like, np.full_like}
 ABOUT = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.may_share_memory, np.iscomplexobj, np.isrealobj}
 COUNTING = {
@@ -29,18 +28,6 @@ COUNTING = {
     np.unique_values, np.compress, np.extract, np.trim_zeros, np.repeat, np.bincount, np.delete, np.insert,
     np.intersect1d, np.union1d, np.setdiff1d, np.setxor1d, np.histogram_bin_edges, np.resize,
 }  # fmt: skip
-
-
-def reshape(x: Any, shape: tuple[int, ...]) -> Any:
-    return x.reshape(shape)
-
-
-def transpose(x: Any, axes: tuple[int, ...]) -> Any:
-    return x.transpose(axes)
-
-
-def getitem_of(x: Any, key: Any) -> Any:
-    return x[key]
 
 
 def cast(x: Any, dtype: Any) -> Any:
@@ -54,6 +41,10 @@ def copied(x: Any) -> Any:
 # ------------------------------------------------------------------------------ NEP 13: ufuncs
 def ufunc(trace: Trace, function: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A ufunc, or one of its methods, on Tracers."""
+    from .tracer import real_of
+
+    if not trace.mine():  # of another thread, that met a number's stand-in
+        return getattr(function, method)(*real_of(inputs), **real_of(kwargs))
     out = kwargs.pop("out", (None,))
     out = out if isinstance(out, tuple) else (out,)
     where = kwargs.pop("where", True)
@@ -133,7 +124,7 @@ def function(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[st
         return copyto(*args, **kwargs)
     elif function is np.dot and len(args) == 3:
         result, out = trace.record("call", "dot", np.dot, args[:2], {}), args[2]
-    elif function in RESHAPING or function in TRANSPOSING or function is np.broadcast_to or function is np.flip:
+    elif function in LOOKS and out is None:
         return looking(trace, function, args, kwargs)
     elif function is np.copy:
         return copy(trace, args[0], kwargs.get("order", "K"))
@@ -161,35 +152,6 @@ def reduction(
 
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     dst.write(src if where is True else np.where(where, src, dst))
-
-
-def looking(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A function whose result is the same entries in another order: one of four views, or a copy."""
-    from .tracer import real_of
-
-    x = args[0]
-    real = function(*real_of(args), **real_of(kwargs))
-    if function in RESHAPING:
-        return seen(trace, x, "reshape", reshape, (real.shape,), real)
-    if function is np.broadcast_to:
-        return seen(trace, x, "broadcast_to", np.broadcast_to, (real.shape,), real)
-    if function is np.flip:
-        axis = kwargs.get("axis", args[1] if len(args) > 1 else None)
-        axes = range(x.ndim) if axis is None else [a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
-        key = tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(x.ndim))
-        return seen(trace, x, "getitem", getitem_of, (key,), real)
-    marks = np.empty(tuple(range(2, 2 + x.ndim)), np.bool_)  # sizes that tell the axes apart
-    moved = function(marks, *real_of(args[1:]), **real_of(kwargs))
-    return seen(trace, x, "transpose", transpose, (tuple(n - 2 for n in moved.shape),), real)
-
-
-def seen(trace: Trace, x: Tracer, name: str, function: Any, args: tuple[Any, ...], real: Any) -> Any:
-    """The view of x, or, where NumPy had to copy, the call that copies."""
-    from .tracer import Tracer
-
-    if real.size and not np.may_share_memory(real, x.actual):
-        return trace.record("call", name, function, (x, *args), {})
-    return Tracer(x.storage, real, (*x.path, (trace.primitive("view", name, function), args)))
 
 
 # ------------------------------------------------------------------------------ indices, casts, copies

@@ -167,7 +167,9 @@ class Standalone:
         if name == "broadcast_to":
             return f"np.broadcast_to({base}, {bare(tuple(args[0]))})"
         given = [*map(literal, args), *(f"{key}={literal(value)}" for key, value in (kwargs or {}).items())]
-        return f"{self.borrowed.function(function)}({', '.join([base, *given])})"
+        home = home_of(function)
+        called = f"{home[0].replace('numpy', 'np', 1)}.{home[1]}" if home else self.borrowed.function(function)
+        return f"{called}({', '.join([base, *given])})"
 
     def _blocks(self, name: str, cut: list[int], rows: int, total: int, sliced: bool) -> str:
         parts = ", ".join(self.entry(i) for i in cut)

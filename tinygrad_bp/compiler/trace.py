@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+PACKAGE = __name__.partition(".")[0]
+
+
 class Trace:
     """What is written down, and where in the model we are.
 
@@ -50,6 +53,7 @@ class Trace:
         self._times, self._places = [0], [""]  # which layer was running from which time of the engine's clock on
         self._pass: Any = None  # the frame of the backward pass that runs, or ran last
         self._named: set[str] = set()
+        self._guarded: list[np.ndarray] = []
         self._states: list[tuple[Any, Any]] = []  # each random generator, and its state after the last draw
 
     # ------------------------------------------------------------ writing down
@@ -64,17 +68,51 @@ class Trace:
         """Run one call on the real arrays, write it down, and return what stands for its result."""
         prim = self.primitive(kind, name, function, effect)
         run = function.reduce if kind == "reduce" else function
-        result = sounded(name, lambda: run(*real_of(args), **real_of(kwargs)))
+        known: dict[int, Tracer] = {}
+        if kind == "call" and not function.__module__.startswith(PACKAGE):  # ours write to nothing, and copy
+            result = self._called(name, run, args, kwargs, known)
+        else:
+            result = sounded(name, lambda: run(*real_of(args), **real_of(kwargs)))
         many = isinstance(result, tuple | list)
-        parts = [self._checked(part, name) for part in (result if many else (result,))]
+        given = result if many else (result,)
+        parts = [self._checked(part, name) for part in given]
         outs = [Value(RESULT, part.shape, part.dtype, "", self._scope, part.strides) for part in parts]
         self.write_down(prim, args, kwargs, outs)
         made = [Tracer(Storage(self, part, value), part) for part, value in zip(parts, outs, strict=True)]
+        made = [known.get(id(part), tracer) for part, tracer in zip(given, made, strict=True)]
         return type(result)(made) if type(result) is list else tuple(made) if many else made[0]
+
+    def _called(self, name: str, function: Any, args: Any, kwargs: Any, known: dict[int, Tracer]) -> Any:
+        """A function of NumPy on arrays that it can only read. `known` will be what each of them stands for: some
+        functions answer with their very argument."""
+        seen: list[np.ndarray] = []
+
+        def guarded(x: Tracer) -> np.ndarray:
+            array: np.ndarray = x.actual.view()
+            array.flags.writeable = False
+            seen.append(array)
+            known[id(array)] = x
+            return array
+
+        try:
+            result = function(*real_of(args, guarded), **real_of(kwargs, guarded))
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise self.refusal(
+                f"np.{name} writes into one of its arguments",
+                "write with an index, `x[...] = new`, and leave out=, copy=False, overwrite_input= away",
+            ) from None
+        for part in result if isinstance(result, tuple | list) else (result,):
+            fresh = not isinstance(part, np.ndarray) or id(part) in known or part.size == 0
+            if not fresh and any(np.may_share_memory(part, array) for array in seen):
+                raise self.refusal(f"np.{name} answers with a view of its argument", "give it a copy, `x.copy()`")
+        self._guarded = seen  # alive as long as their identities are asked for
+        return result
 
     def write_down(self, prim: Primitive, args: Any, kwargs: Any, outs: list[Value]) -> None:
         if not self.mine():
-            raise self.refusal("another thread uses this model while its step is being compiled", "compile before")
+            raise self.refusal("another thread uses a stand-in of the step that is being compiled", "compile before")
         errors: dict[str, Any] = dict(np.geterr())
         quiet = {k: v for k, v in errors.items() if v != self._errors[k]} if errors != self._errors else {}
         phase = self.phase()
@@ -146,8 +184,9 @@ class Trace:
             raise ValueError("assignment destination is read-only")
         storage = target.storage
         if storage.version == 0:
-            storage.before = storage.actual.copy()
             self.written.append(storage)
+            if storage.home is not None:
+                storage.own()
         new = new if traced(new) else np.asarray(new, target.dtype)
         same = getattr(new, "shape", ()) == target.shape and getattr(new, "dtype", None) == target.dtype
         value = self.lower(new)
@@ -196,6 +235,12 @@ class Trace:
                 "seed, and make layers, outside the step",
             )
 
+    def rest(self) -> None:
+        """Let go of all that only the recording itself needed: constants, and the frame of the backward pass."""
+        self._pass = None
+        for table in (self.written, self._primitives, self._constants, self._states, self._guarded):
+            table.clear()
+
     # ------------------------------------------------------------ numbers
     def item(self, x: Tracer) -> Any:
         if x.size != 1:
@@ -203,13 +248,15 @@ class Trace:
         if x.storage.value.kind == CONSTANT:
             return x.actual.item()
         if x.storage.known() and not x.path:
-            place = Place(Entry(x.actual), 0, x.storage.home.name)
+            place = Place(Entry(x.storage.real), 0, x.storage.home.name)
             return self.setting(place, x.actual.item())
         value = Value(RESULT, (), None, scope=self._scope)
         self.write_down(self.primitive("number", "item", item), (x,), {}, [value])
         return Live(self, value, x.actual.item(), None)
 
     def number(self, function: Any, args: tuple[Any, ...]) -> Live:
+        if not self.mine():  # of another thread, that met the stand-in in a dict
+            return function(*real_of(args))  # type: ignore[no-any-return]
         value = Value(RESULT, (), None, scope=self._scope)
         known = [a.settings for a in args if isinstance(a, Live)]
         settings = None if None in known else frozenset().union(*known)  # type: ignore[arg-type]
@@ -218,6 +265,8 @@ class Trace:
 
     def condition(self, compare: Any, live: Live, other: Any) -> bool:
         """The answer to a comparison, which must stay the same for the program to hold."""
+        if not self.mine():
+            return bool(compare(*real_of((live, other))))
         if isinstance(other, Live) or live.value not in self.program.settings:
             return bool(compare(self.pin(live), other.pinned() if isinstance(other, Live) else other))
         outcome = bool(compare(live.actual, other))
@@ -226,6 +275,8 @@ class Trace:
 
     def pin(self, live: Live) -> Any:
         """The number itself; all settings that it is computed from must stay as they are."""
+        if not self.mine():
+            return live.actual
         if live.settings is None:
             raise self.refusal(
                 "Python code asks for a number that the step computes (`.item()`), to branch on it or to print it",
@@ -290,6 +341,15 @@ class Trace:
             if not value.name and name not in self._named and value.kind == RESULT:
                 value.name = name
                 self._named.add(name)
+
+    def stray(self, tensor: Any) -> None:
+        raise self.refusal(
+            "the step reads a tensor that it reaches by a way into which the compiler does not look",
+            "pass it as an argument, or keep it in a variable, a list, a dict or an attribute of an object of your own",
+        )
+
+    def parallel(self) -> None:
+        raise self.refusal("the step starts a thread, whose work would be done now and never again", "work in this one")
 
     def refusal(self, what: str, instead: str) -> CompileError:
         layer = f" in layer {self._scope!r}" if self._scope else ""

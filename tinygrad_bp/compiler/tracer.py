@@ -10,9 +10,12 @@ Read `spelling.py` next: how NumPy's functions become primitives.
 
 from __future__ import annotations
 
+from operator import attrgetter
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from ..core import Tensor
 from ..duck import Duck
@@ -27,31 +30,57 @@ if TYPE_CHECKING:
 
 
 class Storage:
-    """One piece of memory: the Value that it holds now, and how often it was written to."""
+    """One piece of memory: the Value that it holds now, and how often it was written to.
 
-    __slots__ = ("__weakref__", "actual", "before", "home", "trace", "value", "version")
+    `real` is the array that is there, `actual` what the recording computes with: memory that others see is copied
+    before the first write, so that nobody learns of it.
+    """
+
+    __slots__ = ("__weakref__", "actual", "home", "real", "trace", "value", "version")
 
     def __init__(self, trace: Trace, actual: np.ndarray, value: Value) -> None:
-        self.trace, self.actual, self.value, self.version = trace, actual, value, 0
-        self.before: np.ndarray | None = None  # the content before the first write
+        self.trace, self.value, self.version = trace, value, 0
+        self.real: Any = actual
+        self.actual: Any = actual
         self.home: Any = None  # the memory of the program that this is, if it outlives the step
 
     def known(self) -> bool:
         """Whether it still holds what it held before the step, in memory that outlives it."""
         return self.version == 0 and self.home is not None and self.home.kind == MEMORY
 
+    def own(self) -> None:
+        """From now on the recording computes with memory of its own, which lies as the real array does."""
+        start, end = byte_bounds(self.real)
+        block = np.empty(end - start, np.uint8)
+        at = self.real.__array_interface__["data"][0] - start
+        self.actual = np.ndarray(self.real.shape, self.real.dtype, block, at, self.real.strides)
+        self.actual[...] = self.real
+
 
 class Tracer(Duck):
     """An array's stand-in; see the head of this file."""
 
-    __slots__ = ("_read", "actual", "path", "storage")
+    __slots__ = ("_actual", "_of", "_read", "path", "storage")
     base = None  # views are told apart by their storage
 
     def __init__(self, storage: Storage, actual: np.ndarray, path: Path = ()) -> None:
-        self.storage, self.actual, self.path = storage, actual, path
+        self.storage, self._actual, self._of, self.path = storage, actual, storage.actual, path
         self._read: tuple[int, Any] = (-1, None)
 
     # ------------------------------------------------------------ what it is
+    @property
+    def actual(self) -> Any:
+        """The array that the recording computes with."""
+        if self._of is not self.storage.actual:
+            self._of, self._actual = self.storage.actual, self.looked(self.storage.actual)
+        return self._actual
+
+    def looked(self, array: np.ndarray) -> Any:
+        """The same look into another array."""
+        for prim, args in self.path:
+            array = prim.function(array, *args)
+        return array
+
     shape = property(lambda self: self.actual.shape)
     dtype = property(lambda self: self.actual.dtype)
     ndim = property(lambda self: self.actual.ndim)
@@ -147,6 +176,8 @@ class Tracer(Duck):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if not self.storage.trace.mine():
+            return getattr(theirs(self), name)
         raise self.storage.trace.refusal(
             f"the array's attribute .{name} is not known to the compiler", f"use a function: `np.{name}(x, ...)`"
         )
@@ -161,6 +192,8 @@ class Tracer(Duck):
 
     T = property(lambda self: np.transpose(self))
     mT = property(lambda self: np.swapaxes(self, -1, -2))
+    real = property(lambda self: np.real(self))
+    imag = property(lambda self: np.imag(self))
 
     def astype(self, dtype: Any, *, copy: bool = True, **kwargs: Any) -> Any:
         """The same values in another dtype."""
@@ -242,16 +275,46 @@ for _name in METHODS:
     setattr(Tracer, _name, _method(_name))
 
 
-def real_of(tree: Any) -> Any:
-    """A nested structure with the real arrays and numbers in place of what stands for them."""
+def _by_whom(name: str, method: Any) -> Any:
+    """A method as the thread that records calls it; another, which met the stand-in in a list, means the array itself.
+    """
+
+    def called(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        if self.storage.trace.mine():
+            return method(self, *args, **kwargs)
+        args, kwargs = theirs(args), theirs(kwargs)
+        if name == "__array_function__":
+            return args[0](*args[2], **args[3])
+        return getattr(theirs(self), name)(*args, **kwargs)
+
+    called.__name__, called.__doc__ = name, method.__doc__
+    return called
+
+
+for _name, _function in list(vars(Tracer).items()):
+    if isinstance(_function, FunctionType) and hasattr(np.ndarray, _name) and _name not in ("__init__", "__repr__"):
+        setattr(Tracer, _name, _by_whom(_name, _function))
+
+
+def theirs(tree: Any) -> Any:
+    """A nested structure with the arrays that are there in the place of their stand-ins."""
     if isinstance(tree, Tracer):
-        return tree.actual
+        return tree.looked(tree.storage.real)
+    if type(tree) in (tuple, list):
+        return type(tree)(map(theirs, tree))
+    return {key: theirs(value) for key, value in tree.items()} if type(tree) is dict else real_of(tree)
+
+
+def real_of(tree: Any, array: Any = attrgetter("actual")) -> Any:
+    """A nested structure with the real numbers, and `array(x)` of each Tracer x, in place of what stands for them."""
+    if isinstance(tree, Tracer):
+        return array(tree)
     if hasattr(tree, "known_number"):
         return tree.actual
     if isinstance(tree, tuple | list):
-        return type(tree)(map(real_of, tree)) if type(tree) in (tuple, list) else tree
+        return type(tree)([real_of(part, array) for part in tree]) if type(tree) in (tuple, list) else tree
     if isinstance(tree, dict):
-        return {key: real_of(value) for key, value in tree.items()}
+        return {key: real_of(value, array) for key, value in tree.items()}
     if isinstance(tree, slice):
         return slice(real_of(tree.start), real_of(tree.stop), real_of(tree.step))
     return tree

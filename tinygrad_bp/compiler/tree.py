@@ -12,7 +12,7 @@ import numpy as np
 from ..core import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
 
 def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
@@ -33,6 +33,13 @@ def note_orders(tree: Any, orders: list[tuple[Any, ...]]) -> None:
         orders.append(tuple(tree))
     for part in tree.values() if type(tree) is dict else tree if isinstance(tree, tuple | list) else ():
         note_orders(part, orders)
+
+
+def key_orders(tree: Any) -> list[tuple[Any, ...]]:
+    """The keys of every dict in a tree, in the order in which its leaves come."""
+    orders: list[tuple[Any, ...]] = []
+    note_orders(tree, orders)
+    return orders
 
 
 def count(tree: Any) -> int:
@@ -84,7 +91,7 @@ class Leaves:
     """The arguments of a call: `arrays` are its tensors and arrays in order, `spec` everything else about it."""
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], code: Any = None) -> None:
-        self.tree = (args, kwargs)
+        self.tree: Any = (args, kwargs)
         self.arrays: list[Any] = []
         self.fixed: list[Any] = []  # leaves that are no arrays
         self.orders: list[tuple[Any, ...]] = []  # the keys of each dict, in order
@@ -110,6 +117,12 @@ class Leaves:
             below = count(part)
             found += [name] if below == 1 else [f"{name}_{i}" for i in range(below)]
         return found
+
+    def rest(self, kept: Container[int]) -> None:
+        """Let go of the arguments, but of those arrays whose identity is `kept`, which somebody else holds anyway."""
+        self.tree = None
+        self.fixed = []
+        self.arrays = [x if id(x) in kept else None for x in self.arrays]
 
     def filled(self, make: Callable[[int, Any], Any]) -> Any:
         """(args, kwargs) with make(i, leaf) in the place of the i-th array."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..autograd.hooks import RemovableHandle
 from ..core import Tensor, wrap
 from ..device import cpu_only
-from ..duck import CHANGES, TRACES
+from ..duck import CHANGES, TRACES, tracing
 from ..errors import DtypeError, ModuleError, TensorError
 from . import faults, hooks, settings, shown, state
 from .parameter import Parameter
@@ -67,8 +67,8 @@ class Module:
     # ------------------------------------------------------------ calling
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if TRACES:
-                return TRACES[-1].layer(self, args, kwargs)
+            if TRACES and (trace := tracing()):
+                return trace.layer(self, args, kwargs)
             if self._hooks is None:
                 # a call without stars is a quarter of a microsecond shorter
                 made = self.forward(*args, **kwargs) if kwargs or len(args) != 1 else self.forward(args[0])

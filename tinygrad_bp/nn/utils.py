@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Tensor, wrap
-from ..duck import TRACES, check, opaque
+from ..duck import TRACES, check, opaque, tracing
 from ..errors import ArgumentError, DtypeError, NonFiniteError, guessing, kind_of, require_numbers
 from ..memory import stamp
 
@@ -88,7 +88,7 @@ def clip_grad_norm_(
     scales = {g.dtype: opaque(_scale, total, float(max_norm), g.dtype) for g in grads}
     with np.errstate(over="ignore", invalid="ignore"):
         for g in grads:
-            if TRACES or scales[g.dtype] != 1:
+            if (TRACES and tracing()) or scales[g.dtype] != 1:
                 np.multiply(g, scales[g.dtype], out=g)
                 stamp(g, "clip_grad_norm_", "clip_grad_norm_")
         return wrap(total.astype(grads[0].dtype if grads else np.float32))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Tensor
-from ..duck import CHANGES, TRACES
+from ..duck import CHANGES, TRACES, tracing
 from ..errors import ArgumentError, DtypeError, InplaceError, ShapeError, kind_of
 from ..memory import stamp_all
 from ..mode import enable_grad
@@ -123,7 +123,7 @@ class Optimizer:
                     params.append(p)
                     arrays.append(array)
             ready.append((group, params, arrays))
-        _write(self, ready) if TRACES else _write_quietly(self, ready)  # a compiled update is few calls
+        _write(self, ready) if TRACES and tracing() else _write_quietly(self, ready)  # a compiled update is few calls
         return loss
 
     def _refuse(self, p: Any) -> None:

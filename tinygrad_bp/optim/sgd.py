@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import wrap
-from ..duck import TRACES, empty
+from ..duck import TRACES, empty, tracing
 from ..errors import ArgumentError
 from .given import require_kinds
 from .optimizer import Optimizer, number
@@ -111,7 +111,7 @@ class SGD(Optimizer):
             if scratch is None:
                 scratch = self._scratch[array.dtype] = np.empty((2, BLOCK), array.dtype)
             buffer, first = self._buffer(p, group)
-            if TRACES:  # the compiler brings its own buffers and blocks
+            if TRACES and tracing():  # the compiler brings its own buffers and blocks
                 descend(array, g, *buffer, scratch=None, group=group, first=first, lr=lr)
                 continue
             for block in blocks(array, g, *buffer):
