@@ -48,7 +48,7 @@ def test_the_operation_and_the_users_line() -> None:
     x, big = leaf(0.0, 1.0), leaf(3e38, 3e38)
     here(lambda: tg.log(x), "divide by zero encountered in log", "(2,) float32")
     here(lambda: np.log(x), "divide by zero encountered in log")
-    here(lambda: 1 / x, "divide by zero encountered in div")
+    here(lambda: 1 / x, "divide by zero encountered in reciprocal")
     here(lambda: big.sum(), "overflow encountered in sum")
     here(lambda: big * big, "overflow encountered in mul")
     here(lambda: big.detach().clone().mul_(big.detach()), "overflow encountered in mul")

@@ -20,7 +20,7 @@ from draws import cases_of
 
 import tinygrad_bp as tg
 from tinygrad_bp.declare import REGISTRY, Case, Op
-from tinygrad_bp.methods import FUNCTIONS, translate
+from tinygrad_bp.methods import FUNCTIONS
 
 FILE = Path(__file__).with_suffix(".json")
 INF = float("inf")
@@ -137,7 +137,7 @@ def record(torch: Any) -> dict[str, Any]:
     return {"points": {k: v for k, v in points.items() if v}, "functional": rows, "defaults": defaults}
 
 
-__all__ = ["FILE", "FUNCTIONS", "defaults_of", "of_functional", "public", "pulled", "record", "settings", "translate"]
+__all__ = ["FILE", "FUNCTIONS", "defaults_of", "of_functional", "public", "pulled", "record", "settings"]
 
 if __name__ == "__main__":
     import warnings

@@ -249,6 +249,8 @@ def general(op: Op) -> Callable[..., Any]:
         params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
         made = apply(op, values[:count], params)
         if op.view and isinstance(values[0], Tensor):
+            if made.array is values[0].array:
+                return values[0]
             register(made, values[0], op, params)
         return made
 

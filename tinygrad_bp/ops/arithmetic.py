@@ -92,7 +92,6 @@ pow_number = elementwise(
 )
 
 neg = elementwise(np.negative, "-x", lambda g: -g, operators=("neg",), analytic=True)
-positive = elementwise(np.positive, "x itself", lambda g: g, operators=("pos",), analytic=True)
 abs = elementwise(np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",))
 reciprocal = elementwise(  # not np.reciprocal, which rounds to 0 for integers
     lambda x: np.true_divide(1, x), "1 / x", lambda g, y: -g * y * y,
@@ -261,6 +260,12 @@ def addcmul(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
 def addcdiv(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
     """x + value · a / b."""
     return x + (a / b if value == 1 else value * (a / b))
+
+
+@composite(numpy=(np.positive,), operators=("pos",), cases=(Case((2, 3)), Case(())))
+def positive(x: Any) -> Any:
+    """x itself."""
+    return x
 
 
 publish(globals())

@@ -112,7 +112,7 @@ def take_along_dim(x: Any, indices: Any, axis: Any = None) -> Any:
 )
 def gather(x: Any, axis: int, index: Any) -> Any:
     """out[i][j] = x[index[i][j]][j] for axis 0; `index` may be smaller than x along the other axes."""
-    return getitem(x, _checked_grid("gather", x.shape, axis, index))
+    return getitem(_listed(x), _checked_grid("gather", x.shape, axis, index)).reshape(index.shape)
 
 
 @composite(
@@ -125,7 +125,7 @@ def gather(x: Any, axis: int, index: Any) -> Any:
 def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
     """x with the entries of `src` added at the places that `index` names along an axis: gather's adjoint."""
     key = _checked_grid("scatter_add", x.shape, axis, index)
-    return x + scatter_into(_source(src, index, "scatter_add"), key, tuple(x.shape))
+    return x + scatter_into(_source(src, index, "scatter_add"), key, tuple(x.shape) or (1,)).reshape(x.shape)
 
 
 @composite(
@@ -138,14 +138,15 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
 def scatter(x: Any, axis: int, index: Any, src: Any) -> Any:
     """x with the entries at the places that `index` names along an axis replaced by those of `src`, or a number."""
     key = _checked_grid("scatter", x.shape, axis, index)
-    return put(x, _source(src, index, "scatter"), key)
+    return put(_listed(x), _source(src, index, "scatter"), key).reshape(x.shape)
 
 
 @composite(cases=(Case((2, 3), axis=1, index=np.array([2, 0, 2])), Case((3,), axis=0, index=np.array([-1]))))
 def index_select(x: Any, axis: int, index: Any) -> Any:
     """The slices along an axis that a vector of indices names."""
     numbers = _integers(index, "index_select")
-    return getitem(x, (slice(None),) * normal_axis(axis, x.ndim, "index_select") + (numbers.reshape(-1),))
+    key = (slice(None),) * normal_axis(axis, x.ndim, "index_select") + (numbers.reshape(-1),)
+    return getitem(x, key) if x.ndim else getitem(_listed(x), key).reshape(())
 
 
 @composite(
@@ -214,8 +215,14 @@ def _grid(index: np.ndarray, axis: int) -> tuple[Any, ...]:
     return tuple(index if i == axis else grid for i, grid in enumerate(np.ogrid[tuple(map(slice, index.shape))]))
 
 
+def _listed(x: Any) -> Any:
+    """A single number as a list of one, for operations that go along a dimension."""
+    return x if x.ndim else x.reshape(1)
+
+
 def _checked_grid(op: str, shape: Any, axis: int, index: Any) -> tuple[Any, ...]:
     i, numbers = normal_axis(axis, len(shape), op), _integers(index, op)
+    shape, numbers = shape or (1,), numbers if numbers.ndim else numbers.reshape(1)
     if numbers.ndim != len(shape) or any(
         n > m for k, (n, m) in enumerate(zip(numbers.shape, shape, strict=False)) if k != i
     ):
@@ -230,7 +237,7 @@ def _source(src: Any, index: Any, op: str) -> Any:
     """The part of `src` that `index` covers."""
     if not isinstance(src, Tensor):
         return src
-    src = cast("Any", src)
+    src, index = _listed(cast("Any", src)), _listed(index)
     if src.ndim != len(index.shape) or any(n > m for n, m in zip(index.shape, src.shape, strict=False)):
         raise ShapeError(f"{op}: index {tuple(index.shape)} is larger than src {tuple(src.shape)}")
     return getitem(src, tuple(slice(0, n) for n in index.shape))

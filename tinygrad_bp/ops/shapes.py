@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dialect
+from ..alias import shares
 from ..calling import normal_axes, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, linear, publish
@@ -113,6 +114,7 @@ sum_to_size = linear(
     "x summed down to a shape from which it could have been broadcast",
     lambda g, x_shape: dialect.broadcast_to(g, x_shape),
     front=_sum_to,
+    view=True,
     cases=(Case((2, 3, 4), shape=(3, 1)), Case((2, 3), shape=())),
 )
 permute = linear(
@@ -243,8 +245,8 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 @composite(numpy=(np.ravel,), cases=(Case((2, 3)), Case(()), Case((0, 2))))
 def ravel(x: Any) -> Any:
-    """All entries in one dimension."""
-    return reshape(x, (prod(x.shape),))
+    """All entries in one dimension: a view where they lie in order, else a copy."""
+    return reshape(x.contiguous(), (prod(x.shape),))
 
 
 @composite(cases=(Case((2, 6), axis=-1, sizes=(2, -1)), Case((4,), axis=0, sizes=(2, 2))))
@@ -287,7 +289,8 @@ def repeat(x: Any, *sizes_: Any) -> Any:
         return reshape(x, shape).clone()
     spread = reshape(x, tuple(n for size in shape for n in (1, size)))
     spread = broadcast_to(spread, tuple(n for pair in zip(times, shape, strict=True) for n in pair))
-    return reshape(spread, tuple(k * n for k, n in zip(times, shape, strict=True)))
+    y = reshape(spread, tuple(k * n for k, n in zip(times, shape, strict=True)))
+    return y.clone() if shares(y.array, x.array) else y  # of a single entry the expanded view is the whole
 
 
 @composite(numpy=(np.tile,), cases=(Case((2, 3), dims=(2,)), Case((3,), dims=(2, 2))))
