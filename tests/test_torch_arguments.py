@@ -67,7 +67,8 @@ def test_arguments(name: str) -> None:
 
 VALUES = {
     "i": np.array([1, 2, 3, 4]), "j": np.array([2, 2, -2, 3]), "z": np.array([0, 1, 1, 2]),
-    "u": np.array([1, 2, 250, 255], np.uint8), "b": np.array([True, False, True, True]), "c": np.array([-3, 100], np.int8),
+    "u": np.array([1, 2, 250, 255], np.uint8), "b": np.array([True, False, True, True]),
+    "c": np.array([-3, 100], np.int8),
     "f": np.array([1.5, -2.0, 3.0, 4.0], np.float32), "h": np.array([1.5, 2.0], np.float16), "k": np.array(2),
     "m": np.arange(6.0, dtype=np.float32).reshape(2, 3), "s": np.array(5.0, np.float32), "e": np.zeros(0, np.float32),
     "one": np.array([3.0], np.float32),
@@ -125,7 +126,8 @@ def test_foreign_byte_orders_become_native() -> None:
     x = tg.ones(3)
     made = [
         tg.tensor(a), tg.from_numpy(a), tg.as_tensor(a), tg.Tensor(a), tg.nn.Parameter(a), tg.tensor([a, a]), x * a,
-        a * x, np.add(a, x), tg.sin(a), tg.sum(a), tg.softmax(a, 0), tg.cat([a, a]), tg.stack([a, a]), tg.where(a > 0, a, a),
+        a * x, np.add(a, x), tg.sin(a), tg.sum(a), tg.softmax(a, 0), tg.cat([a, a]), tg.stack([a, a]),
+        tg.where(a > 0, a, a),
         tg.matmul(a, a), x[a.astype(">i8")], x.to(">f8"), tg.zeros(2, dtype=">f8"), tg.full((2,), 1, dtype=">i4"),
         tg.arange(3, dtype=">i4"), tg.linspace(0, 1, 3, dtype=">f4"), tg.eye(2, dtype=">f4"),
         tg.zeros_like(x, dtype=">f4"),
