@@ -38,8 +38,15 @@ def refuse_leaf(tensor: Tensor, by: str) -> None:
         )
 
 
+def written_from(value: Any) -> None:
+    """In the forward of a Function: what is written into a tensor may come from its inputs."""
+    if MODE.forward is not None and isinstance(value, Tensor) and value.node is not None:
+        MODE.forward.left = True
+
+
 def overwrite(tensor: Tensor, new: Any, by: str) -> Any:
     """Put the value and the node of `new` into `tensor`."""
+    written_from(new)
     array = tensor.array
     value = new.array if isinstance(new, Tensor) else as_array(new)
     node = new.node if isinstance(new, Tensor) and MODE.grad else None
@@ -92,6 +99,7 @@ def setitem(self: Any, key: Any, value: Any) -> None:
             settle(self.array[plain], value.array, value.node)
         overwrite(self, put(self, value, key), "x[...] = value")
         return
+    written_from(value)
     write(self.array, key, value.array if isinstance(value, Tensor) else value)
     stamp(self.array, "x[...] = value")
 
