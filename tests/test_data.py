@@ -550,6 +550,11 @@ BATCHES: list[list[Any]] = [
     [[1, 2], [3, 4]],
     [{"x": np.ones(2), "y": [1, (2, "c")]}] * 3,
     [Pair(1, 2.0), Pair(3, 4.0)],
+    [1.5, 2],
+    [True, False],
+    [1, True],
+    [np.ones(2, np.float32), np.ones(2)],
+    [np.ones(2, np.int64), np.ones(2, np.float32)],
 ]
 
 
@@ -568,6 +573,15 @@ def test_collate_stacks_tensors() -> None:
     assert plain(found) == ("float32", [[1, 1], [0, 0]])
 
 
+def test_tensors_of_two_dtypes_meet_as_tensors_do() -> None:
+    assert plain(default_collate([tg.tensor([1]), tg.tensor([2.5])])) == ("float32", [[1.0], [2.5]])
+
+
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(ShapeError, match="no samples"):
+        default_collate([])
+
+
 def test_an_int_before_a_float_is_not_cut_off() -> None:
     assert plain(default_collate([1, 2.5])) == ("float64", [1.0, 2.5])
 
@@ -583,6 +597,15 @@ def test_an_int_before_a_float_is_not_cut_off() -> None:
         ([np.zeros(2), np.zeros(3)], ShapeError),
         ([(1, 2), (1,)], ShapeError),
         ([wrap(np.zeros(2)), wrap(np.zeros((2, 1)))], ShapeError),
+        ([wrap(np.zeros(2)), np.zeros(2)], DtypeError),
+        ([wrap(np.zeros(2)), None], DtypeError),
+        ([wrap(np.zeros(())), 1.0], DtypeError),
+        ([1.0, "a"], DtypeError),
+        ([1, None], DtypeError),
+        ([(1, 2), 3], DtypeError),
+        ([{"x": 1}, [1]], DtypeError),
+        ([{"x": 1, "y": 2}, {"x": 1}], ShapeError),
+        ([[1], {"x": 1}], DtypeError),
     ],
 )
 def test_what_does_not_stack_is_refused_and_points_to_collate_fn(batch: list[Any], error: type) -> None:

@@ -79,6 +79,8 @@ def test_an_intermediate_value_refuses_a_second_derivative_by_name(keep: Any, re
         lambda x: 1 / (1 + np.exp(-x)),
         lambda x: x.sigmoid().clone(),
         lambda x: x.sigmoid().reshape(3, 1)[:, 0],
+        lambda x: tg.zeros(3, dtype=tg.float64).copy_(x.sigmoid()),
+        lambda x: tg.zeros(3, dtype=tg.float64).add_(x).sigmoid_(),
         lambda x: tg.stack([part.sigmoid() for part in x]),
     ],
 )

@@ -191,7 +191,7 @@ def within(op: str, number: Any, dtype: Any) -> None:
 def stored(op: str, number: Any, dtype: Any) -> Any:
     """A number as it stands in an array of this dtype."""
     within(op, number, dtype)
-    return np.array(number).astype(dtype).item() if isinstance(number, int) and dtype.kind in "iu" else number
+    return np.array(number).astype(dtype).item() if isinstance(number, int) and dtype.kind in "biu" else number
 
 
 def around(op: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:

@@ -74,6 +74,12 @@ def refuse_coinciding(tensor: Any, by: str) -> None:
 
 
 # ------------------------------------------------------------ the write, and what follows from it
+def written_from(value: Any) -> None:
+    """In the forward of a Function: what is written into a tensor may come from its inputs."""
+    if MODE.forward is not None and isinstance(value, Tensor) and value.node is not None:
+        MODE.forward.left = True
+
+
 def write(tensor: Any, value: Any, node: Any, by: str) -> Any:
     """The numbers into the memory, and the node that made them into the graph; returns the tensor."""
     tensor.array[...] = value
@@ -93,6 +99,7 @@ def adopt(tensor: Any, node: Any) -> None:
 
 def overwrite(tensor: Any, new: Any, by: str) -> Any:
     """Put the value and the node of `new`, of the same shape, into `tensor`."""
+    written_from(new)
     array = tensor.array
     new = new if isinstance(new, Tensor) else wrap(as_array(new))
     if np.broadcast_shapes(new.array.shape, array.shape) != array.shape:
@@ -144,6 +151,7 @@ def in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
 # ------------------------------------------------------------ values put in
 def put_in(tensor: Any, value: Any, by: str) -> Any:
     """Every entry of `tensor` from `value`, a number, an array or a Tensor, which broadcasts and is converted."""
+    written_from(value)
     given = value.array if isinstance(value, Tensor) else value
     graph = MODE.grad and isinstance(value, Tensor) and value.node is not None
     refuse(tensor, by, graph)
@@ -167,6 +175,7 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     graph = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
     if not graph and not coincide(self.array):
         refuse(self, by)
+        written_from(value)
         write_at(self.array, key, value.array if isinstance(value, Tensor) else value)
         stamp(self.array, by)
         written(root_of(self))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from ..core import Tensor, wrap
-from ..dtypes import get_default_dtype, result_type
+from ..dtypes import result_type
 from ..errors import ArgumentError, DtypeError, ShapeError, require_whole
 
 if TYPE_CHECKING:
@@ -346,11 +346,10 @@ def _stack(samples: Sequence[Any]) -> Any:
     for array in arrays:
         if array.dtype.kind not in "biufc":
             raise DtypeError(f"default_collate: cannot stack samples of dtype {array.dtype}; give a collate_fn")
-    if all(array.dtype == arrays[0].dtype for array in arrays):
-        return wrap(np.stack(arrays))
-    bare = arrays[0].dtype.kind in "iub" and not isinstance(samples[0], np.ndarray)  # numbers take the default dtype
-    kinds = [get_default_dtype().type(0) if bare and a.dtype.kind == "f" else a for a in arrays]
-    return wrap(np.stack(arrays).astype(result_type(*map(np.asarray, kinds))))
+    joined = np.stack(arrays)
+    if joined.dtype != arrays[0].dtype and isinstance(samples[0], np.ndarray):  # as tensors meet, not as arrays do
+        joined = joined.astype(result_type(*arrays))
+    return wrap(joined)
 
 
 def _alike(samples: Sequence[Any], kind: type) -> None:
