@@ -328,7 +328,8 @@ def _indexed(op: str, rows_of: Any, input: Any, target: Any, weight: Any, ignore
     share = _row_weights(classes, keep, _class_weights(op, weight, count, dtype), dtype)
     start: Any = None if reduction == "none" else 0.0
     if reduction == "mean":
-        factor, start = _averaging(dialect.total(share, (0,)))
+        alike = weight is None and keep is None
+        factor, start = _averaging(share.dtype.type(share.size) if alike else dialect.total(share, (0,)))
         share = share * factor
     loss = rows_of(rows, classes, share, start)
     return loss.reshape(shape) if reduction == "none" else loss
