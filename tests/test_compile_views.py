@@ -130,6 +130,37 @@ def test_a_view_is_a_view(name: str, make: Any) -> None:
         assert a.dtype == b.dtype
 
 
+TENSORS: dict[str, Callable[[Any], Any]] = {
+    "view": lambda t: t.view(-1), "t": lambda t: t.t(), "diagonal": lambda t: t.diagonal(),
+    "chunk": lambda t: t.chunk(2)[1], "split": lambda t: t.split(2)[0], "unbind": lambda t: t.unbind(0)[1],
+    "unsqueeze": lambda t: t.unsqueeze(0), "permute": lambda t: t.permute(1, 0),
+    "index": lambda t: t[1:, ::2], "detach": lambda t: t.detach(), "flatten": lambda t: t.flatten(),
+    "reshape": lambda t: t.reshape(2, 8), "movedim": lambda t: t.movedim(0, 1), "data": lambda t: t.data,
+    "numpy": lambda t: tg.from_numpy(t.numpy()), "flip": lambda t: t.flip(0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("name", TENSORS)
+def test_views_of_tensors(name: str, made: bool) -> None:
+    outcomes = []
+    for compile in (lambda f: f, tg.compile):
+        kept = tg.from_numpy(S.copy())
+
+        def step(x: Any, kept: Any = kept) -> Any:
+            with tg.no_grad():
+                source = x * 1 if made else kept
+                view = TENSORS[name](source)
+                view.mul_(2).add_(1)
+                view[0] = 5
+                return source * 1, view * 1
+
+        compiled = compile(lambda x, step=step: step(x))
+        seen = [part.numpy().copy() for i in range(3) for part in (*compiled(tg.from_numpy(S + i)), kept)]
+        outcomes.append([array.tobytes() for array in seen])
+    assert outcomes[0] == outcomes[1]
+
+
 CANDIDATES: list[tuple[Any, ...]] = [
     (S,), (C,), (V,), (S, 0), (S, 1), (S, 2), (S, 0, 1), (V, (2, 3)), (S, (4, 4)), (V, 2), (S, (2, 2)), (S, (1, 0)),
     (S, [2]), ("ii->i", S), ("ij->ji", S), (R,), (np.array(3.0),), (S, None), (S, (0, 1)), (S, S), (V, V), ([S, S],),

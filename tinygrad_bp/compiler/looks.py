@@ -43,6 +43,13 @@ def getitem_of(x: Any, key: Any) -> Any:
     return x[key]
 
 
+def diagonal_of(x: Any, offset: int, i: int, j: int) -> Any:
+    """A diagonal that may be written to where x may; NumPy's own is read-only until somebody sets its flag."""
+    view = np.diagonal(x, offset, i, j)
+    view.flags.writeable = x.flags.writeable
+    return view
+
+
 def einsum_of(x: Any, subscripts: str) -> Any:
     """A diagonal or a transposition, in einsum's words."""
     return np.einsum(subscripts, x)
@@ -161,7 +168,7 @@ def _diagonal(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[s
     given = inspect.signature(function).bind(*real_of(args), **real_of(kwargs)).arguments
     last = (-2, -1) if function is np.linalg.diagonal else (0, 1)
     how = (given.get("offset", given.get("k", 0)), given.get("axis1", last[0]), given.get("axis2", last[1]))
-    return seen(trace, x, "diagonal", np.diagonal, how, function(*real_of(args), **real_of(kwargs)))
+    return seen(trace, x, "diagonal", diagonal_of, how, function(*real_of(args), **real_of(kwargs)))
 
 
 def _part(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -19,12 +19,15 @@ from _thread import RLock, get_ident
 from functools import partial
 from typing import Any
 
-from ..core import Node, Tensor
+from ..core import Leaf, Node, Tensor
 from ..duck import TRACES
 from ..random import Generator
 
 RECORDING = RLock()
 ACTIVE: list[Private] = []  # the innermost last; all of one thread
+
+
+UNSET = object()  # in a slot that nothing was put into
 
 
 class Slot:
@@ -39,7 +42,11 @@ class Slot:
             return self
         if get_ident() == self.thread:
             found = self.contents.get(id(owner), self)
-            return self.other(owner) if found is self else found
+            if found is not self:
+                if found is UNSET:
+                    raise AttributeError("nothing was put there")
+                return found
+            return self.other(owner)
         return self.slot.__get__(owner, kind)
 
     def other(self, owner: Any) -> Any:
@@ -54,7 +61,7 @@ class Slot:
 
     def __delete__(self, owner: Any) -> None:
         if id(owner) in self.contents and get_ident() == self.thread:
-            self.contents[id(owner)] = None
+            self.contents[id(owner)] = UNSET
         else:
             self.slot.__delete__(owner)
 
@@ -120,7 +127,10 @@ class Private:
         self._taken[id(thing)] = thing
         for (kind, _), slot in self._slots.items():
             if isinstance(thing, kind):
-                slot.contents[id(thing)] = slot.slot.__get__(thing, kind)
+                try:
+                    slot.contents[id(thing)] = slot.slot.__get__(thing, kind)
+                except AttributeError:
+                    slot.contents[id(thing)] = UNSET
         if isinstance(thing, Generator):
             thing.set_state(thing.get_state())  # a twister of its own
 
@@ -156,7 +166,10 @@ def slots(kind: type) -> list[str]:
     return [name for name in kind.__slots__ if not name.startswith("__")]  # type: ignore[attr-defined]
 
 
-PRIVATE: dict[type, list[str]] = {Tensor: ["array", "node", "_grad"], Generator: slots(Generator), Node: ["hooks"]}
+PRIVATE: dict[type, list[str]] = {
+    Tensor: slots(Tensor), Generator: slots(Generator), Node: ["hooks"],
+    Leaf: [name for name in slots(Leaf) if name != "owner"],
+}  # fmt: skip
 
 
 def after_fork() -> None:

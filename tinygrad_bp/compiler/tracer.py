@@ -72,7 +72,10 @@ class Tracer(Duck):
     def actual(self) -> Any:
         """The array that the recording computes with."""
         if self._of is not self.storage.actual:
+            writeable = self._actual.flags.writeable  # whether somebody set, or took away, the flag of this view
             self._of, self._actual = self.storage.actual, self.looked(self.storage.actual)
+            if self._actual.flags.writeable != writeable:
+                self._actual.flags.writeable = writeable
         return self._actual
 
     def looked(self, array: np.ndarray) -> Any:
