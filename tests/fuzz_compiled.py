@@ -65,15 +65,16 @@ class Player:
         return None
 
     def snapshot(self) -> dict[str, Any]:
-        seen = {name: copied(value) for name, value in self.scope.items() if re.fullmatch(r"[a-z]\d+", name)}
+        names = [name for name in self.scope if re.fullmatch(r"[a-z]\d+", name)]
+        seen = {name: copied(self.scope[name], graph=name[0] != "q") for name in names}
         return {**seen, "the random stream": np.array(self.random)}
 
 
-def copied(value: Any, deep: int = 4) -> Any:
+def copied(value: Any, deep: int = 4, graph: bool = True) -> Any:
     """Plain arrays and numbers of whatever a program can name."""
     if isinstance(value, tg.Tensor):
         seen = {"": np.array(value.detach().numpy()), ".type": type(value).__name__}
-        if has_node(value):  # a view of several, whose base was written to, has none that may be used
+        if graph and has_node(value):  # a view of several, whose base was written to, has none that may be used
             seen |= {".requires_grad": value.requires_grad, ".is_leaf": value.is_leaf, ".grad": copied(value.grad)}
         return seen
     if isinstance(value, np.ndarray | np.generic):
@@ -85,9 +86,9 @@ def copied(value: Any, deep: int = 4) -> Any:
     if isinstance(value, tg.optim.Optimizer):
         return copied(value.state_dict())
     if isinstance(value, dict):
-        return {f"[{key!r}]": copied(one, deep) for key, one in value.items()}
+        return {f"[{key!r}]": copied(one, deep, graph) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [type(value).__name__, *(copied(one, deep) for one in value)]
+        return [type(value).__name__, *(copied(one, deep, graph) for one in value)]
     if type(value) in (bool, int, float, str, type(None)):
         return value
     if isinstance(value, float):
@@ -127,7 +128,7 @@ def play(lines: list[str]) -> Outcome:
                 told = " | ".join([message(one) if one else "goes on" for one in (error, other)])
                 return Outcome(BOTH, message(other)) if alike else Outcome(ONE, told, chunk)
             expected = eager.snapshot()
-            for name in [name for name in expected if name[0] == "o"]:
+            for name in [name for name in expected if name[0] in "oq"]:
                 if differs(results.setdefault(name, expected[name]), expected[name], "", 0):
                     del expected[name], after[name]  # a view of memory that was written since; compiled, it is a copy
             if told := differs(expected, after, "", 1e-9):
@@ -145,7 +146,8 @@ def refusal(error: Exception, chunk: str) -> Outcome:
 
 class Steps(Draw):
     """Letters: `w` leaves, `b` constants, `a` arrays, `x` arguments, `t` what the step makes, `c` Python, `m` a model,
-    `p` its optimiser, `g` a generator, `o` results."""
+    `p` its optimiser, `g` a generator, `o` results, `q` those of calls under `no_grad`: only their numbers are
+    compared, since a view of a leaf says there that it requires a gradient."""
 
     def __init__(self, rng: random.Random, side: Any) -> None:
         super().__init__(rng, side)
@@ -308,10 +310,12 @@ def calls(d: Steps, arguments: dict[str, Any], differentiable: bool) -> list[str
         needs = ", requires_grad=True" if d.chance(0.1) else ""
         named = d.chance(0.1)
         told = [f"{x + '=' if named else ''}{tensor_text(d, s, needs)}" for x, s in shapes.items()]
-        o = d.new("o")
-        lines.append(f"{'with T.no_grad(): ' if d.chance(0.05) else ''}{o} = step({', '.join(told)})")
-        if differentiable and d.chance(0.3):
-            lines.append(f"{o}.sum().backward()")
+        if quiet := d.chance(0.05):
+            lines.append(f"with T.no_grad(): {d.new('q')} = step({', '.join(told)})")
+        else:
+            lines.append(f"{d.new('o')} = step({', '.join(told)})")
+        if differentiable and not quiet and d.chance(0.3):
+            lines.append(f"o{d.count}.sum().backward()")
     return lines
 
 

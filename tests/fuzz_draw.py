@@ -67,28 +67,34 @@ class Draw:
 
     # ------------------------------------------------------------------------------------------------- tensors
 
-    def names(self, letters: str = "td") -> list[str]:
+    def names(self, letters: str = "tdm") -> list[str]:
         return [name for name in self.side.usable() if name[0] in letters]
 
-    def tensor(self, fits: Callable[[Any], bool] = lambda t: True, letters: str = "td") -> str:
+    def tensor(self, fits: Callable[[Any], bool] = lambda t: True, letters: str = "tdm") -> str:
         """A name, more likely a recent one, and one with a graph."""
         names = [name for name in self.names(letters) if fits(self[name])]
         if not names:
             raise Nothing
         weights = [(1 + 2 * self[name].requires_grad) * (1 + i / 2) for i, name in enumerate(names)]
-        return self.rng.choices(names, weights)[0]
+        seldom = [weight * (0.3 if name[0] == "m" else 1) for name, weight in zip(names, weights, strict=True)]
+        return self.rng.choices(names, seldom)[0]
 
-    def floating(self, letters: str = "td") -> str:
+    def floating(self, letters: str = "tdm") -> str:
         return self.tensor(lambda t: t.is_floating_point(), letters)
 
+    def scalar(self, into: str) -> str:
+        """A 0-d tensor; PyTorch takes a graph into integers, which no gradient passes."""
+        floats = self[into].is_floating_point()
+        return self.tensor(lambda t: t.ndim == 0 and (floats or not t.requires_grad))
+
     def in_graph(self) -> str:
-        return self.tensor(lambda t: t.requires_grad)
+        return self.tensor(lambda t: t.requires_grad, "td")
 
     def target(self) -> str:
         """What is written to; seldom a leaf, whose write is refused, or what is no float."""
         leaf, other = self.chance(0.08), self.chance(0.2)
         fits = lambda t: (other or t.is_floating_point()) and (leaf or not (t.is_leaf and t.requires_grad))  # noqa: E731
-        return self.tensor(fits, "t")
+        return self.tensor(fits, "tm")
 
     def view_name(self, x: str) -> str:
         return self.new(x[0])

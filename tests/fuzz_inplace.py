@@ -147,7 +147,7 @@ def grow(rng: random.Random) -> list[str]:
             if line is None or (side.run(line) and rng.random() < 0.8):
                 continue
             lines.append(line)
-            if not finite(side) or of_sum(side.scope.get(line.partition(",")[0]), line):
+            if not finite(side) or viewed(side.scope.get(line.partition(",")[0]), line):
                 lines.pop()
                 break
         lines += [line for _ in range(ENDINGS) if (line := draw.ending())]
@@ -155,9 +155,9 @@ def grow(rng: random.Random) -> list[str]:
     return lines
 
 
-def of_sum(gradient: Any, line: str) -> bool:
-    """Whether `g, = autograd.grad(x.sum(), x)` gave an expanded tensor."""
-    return "autograd.grad" in line and gradient is not None and shared(gradient)
+def viewed(gradient: Any, line: str) -> bool:
+    """Whether `g, = autograd.grad(…)` gave a view of what only PyTorch knows: an expanded tensor for a sum."""
+    return "autograd.grad" in line and gradient is not None and (shared(gradient) or gradient._is_view())
 
 
 def finite(side: Side) -> bool:

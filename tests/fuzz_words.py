@@ -63,8 +63,8 @@ VIEWS: list[Callable[[Draw, str], str]] = [
 ]
 
 
-def view(d: Draw, letters: str = "td") -> str:
-    x = d.tensor(letters=letters)
+def view(d: Draw) -> str:
+    x = d.tensor()
     return f"{d.new(x[0])} = {d.one(VIEWS)(d, x)}"
 
 
@@ -124,9 +124,9 @@ WRITES: list[Callable[[Draw, str], str]] = [
     lambda d, x: f"pow_({d.one(['2', '3', '2.0'])})",
     lambda d, x: d.one(["clamp_(-1, 1)", "clamp_(min=0)", "clamp_(max=0.5)", f"clamp_(max={d.floating()})"]),
     *[lambda d, x: f"{d.one(UNARY)}_()"] * 3,
-    *[lambda d, x: d.one(["zero_()", f"fill_({d.number()})", f"fill_({d.tensor(lambda t: t.ndim == 0)})"])] * 2,
+    *[lambda d, x: d.one(["zero_()", f"fill_({d.number()})", f"fill_({d.scalar(x)})"])] * 2,
     *[lambda d, x: f"copy_({d.value(d[x], False)})"] * 2,
-    lambda d, x: f"masked_fill_({d.mask(x)}, {d.one([d.number(), d.tensor(lambda t: t.ndim == 0)])})",
+    lambda d, x: f"masked_fill_({d.mask(x)}, {d.one([d.number(), d.scalar(x)])})",
     lambda d, x: f"lerp_({d.tensor(lambda t: fits(t, d[x]))}, 0.25)",
     lambda d, x: f"addcmul_({d.tensor(lambda t: fits(t, d[x]))}, {d.tensor(lambda t: fits(t, d[x]))})",
     lambda d, x: d.one([f"cumsum_({d.axis(x)})", "tril_()", "triu_(1)", "remainder_(1.5)", "reciprocal_()"]),
@@ -169,6 +169,8 @@ def write(d: Draw) -> str:
 
 def loop(d: Draw) -> str:
     x, y = d.target(), d.floating()
+    if not d[x].is_floating_point():
+        raise Nothing
     return d.one([f"for v in {x}: v.mul_({d.number()})", f"for i in range({d.rng.randint(1, 3)}): {x}[i] = {y}[i] * 2",
                   f"for i in range({d.rng.randint(1, 3)}): {x}[i] *= i + 0.5; {x}[i] += {y}.sum()"])
 
@@ -276,7 +278,7 @@ def rebind(d: Draw) -> str:
 
 OPENING = [Word(5, leaf), Word(2, constant), Word(1, from_numpy)]
 STATEMENTS = [
-    Word(0.7, leaf), Word(0.7, constant), Word(0.3, from_numpy), Word(5, view), Word(0.5, several_views),
+    Word(0.7, leaf), Word(0.7, constant), Word(0.3, from_numpy), Word(5, view), Word(0.8, several_views),
     Word(5, elementwise), Word(1.5, reduction), Word(1.5, joined), Word(12, write), Word(0.15, loop),
     Word(0.3, functional), Word(2.5, unrecorded), Word(0.7, unnoticed), Word(3, hook), Word(0.3, unhook),
     Word(2.5, backward), Word(1.2, gradient), Word(0.7, of_grad), Word(1, read), Word(0.6, change_of_leaf),
