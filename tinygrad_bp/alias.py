@@ -12,12 +12,13 @@ found by its stamp (`memory.py`). Read `dialect.py` next.
 
 from __future__ import annotations
 
+import sys
 import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .core import KEEP, Leaf, Node, Tensor, wrap
+from .core import KEEP, Leaf, Node, Tensor, nobody, wrap
 from .duck import Duck
 from .errors import InplaceError
 from .mode import MODE
@@ -61,6 +62,13 @@ class View:
         """
         if plain_node(tensor) is None:
             tensor.node = self.node(self.root.node) if self.behind and self.root.node else nowhere(tensor)
+
+
+    def root_rests(self, tensor: Any) -> None:
+        """The root asks for a gradient no more."""
+        node = plain_node(tensor)
+        if isinstance(node, Leaf) and node.owner is nobody:
+            tensor.node = None
 
 
 class StaleView(Tensor):
@@ -163,6 +171,12 @@ def _append(refs: list[Any], tensor: Any) -> None:
     refs.append(weakref.ref(tensor))
 
 
+def on_its_own(view: Any) -> None:
+    """A view of what an operation computed on its way, and nobody else has, is no view for its caller."""
+    if sys.getrefcount(view._view.root) == 2:  # the view's own, and this call's
+        view._view = None
+
+
 def root_of(tensor: Any) -> Any:
     """The tensor into whose memory this one looks: itself, if it is no view."""
     view = getattr(tensor, "_view", None)
@@ -180,10 +194,9 @@ def bar(views: Any, reason: str) -> None:
 def written(root: Any) -> None:
     """After a write to the memory of a root: all views that look into it are stale, those of its detached twins too."""
     for other in _kin(root):
-        for ref in getattr(other, "_views", None) or ():
-            view = ref()
-            if view is None or view._view is None or view._view.root is not other:
-                continue
+        if getattr(other, "_views", None) is None:
+            continue
+        for view in other.views():
             node = plain_node(view)
             if other.node is None and (node is None or isinstance(node, Leaf)):
                 view._view.behind = True
@@ -221,11 +234,10 @@ def part_ways(tensor: Any) -> None:
     if getattr(tensor, "_view", None) is not None:
         tensor.node = tensor.node  # up to date for the last time
         tensor.__class__, tensor._view = class_of(tensor), None
-    views = [v for ref in getattr(tensor, "_views", None) or () if (v := ref()) is not None and v._view is not None]
+    views = tensor.views()
     if views:
         stand_in: Any = wrap(tensor.array, tensor.node)
         for view in views:
-            if view._view.root is tensor:
-                view._view = View(stand_in, view._view.steps, view._view.barred)
-                _enter(stand_in, view)
+            view._view = View(stand_in, view._view.steps, view._view.barred)
+            _enter(stand_in, view)
         tensor._views = None

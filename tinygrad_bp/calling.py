@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .alarms import heard, rings, silence
-from .alias import register
+from .alias import on_its_own, register
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
@@ -303,9 +303,13 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         given = [wrap(native(x)) if isinstance(x, Array) else x for x in args[:count]]
         try:
-            return function(*given, *args[count:], **kwargs)
+            result = function(*given, *args[count:], **kwargs)
         except UNCLEAR as error:
             raise unclear(op, args, kwargs, error) from None
+        for part in result if isinstance(result, tuple) else (result,):
+            if getattr(part, "_view", None) is not None:
+                on_its_own(part)
+        return result
 
     return call
 

@@ -158,13 +158,18 @@ class Tensor:
             if self.node is not None:
                 self.node.rest(self)
             self.node = None
+            for view in self.views():
+                view._view.root_rests(view)
         elif self.node is None:
             require_float(self.array)
             self.node = Leaf.of(self)
-            for ref in getattr(self, "_views", None) or ():
-                view = ref()
-                if view is not None and view._view is not None:
-                    view._view.root_asks(view)
+            for view in self.views():
+                view._view.root_asks(view)
+
+    def views(self) -> list[Any]:
+        """The tensors that look into the memory of this one, as far as it knows them; see `alias.py`."""
+        refs = getattr(self, "_views", None) or ()
+        return [v for ref in refs if (v := ref()) is not None and v._view is not None and v._view.root is self]
 
     @property
     def grad(self) -> FullTensor | None:

@@ -37,7 +37,8 @@ def run_backward(
     ready: list[tuple[Node, Any, bool]] = []
     found: list[tuple[Node, Any, bool]] = []
     for node, g in roots:
-        _arrive(node, g, True, create, waiting, totals, ready)
+        if live is None or node in live:
+            _arrive(node, g, True, create, waiting, totals, ready)
     while ready:
         node, g, borrowed = ready.pop()
         if node.hooks:
@@ -69,7 +70,7 @@ def run_backward(
                 (found if arrived else ready).append((parent, new, lent))
             else:
                 _arrive(parent, new, lent, create, waiting, totals, ready)
-        if not retain and (node.op.saves or _hold_arrays(edges)):  # what holds nothing may be walked again
+        if not retain and ((node.op.saves and (saved or len(edges) > 1)) or _hold_arrays(edges)):  # else walk it again
             node.edges = None
     return found
 
@@ -121,13 +122,13 @@ def _count_consumers(
     waiting: dict[Node, int] = {}
     for node, _ in roots:
         waiting[node] = waiting.get(node, 0) + 1
-    order = list(waiting)
+    order, freed = list(waiting), None
     for node in order:  # grows as it is walked
         if node.edges is None:
-            raise GraphError(
-                f"backward through {node.op.name} a second time: its saved values were freed by the first pass. "
-                "Pass `retain_graph=True` to the first backward, or run the forward again"
-            )
+            freed = node
+            if targets is None:
+                break
+            continue
         for edge in node.edges:
             parent = edge[0]
             if parent in waiting:
@@ -136,7 +137,13 @@ def _count_consumers(
                 waiting[parent] = 1
                 if type(parent) is not Leaf:  # a leaf has nothing to count
                     order.append(parent)
-    return (waiting, None) if targets is None else _restrict(waiting, roots, targets)
+    found = (waiting, None) if targets is None else _restrict(waiting, roots, targets)
+    if freed is not None and (targets is None or not targets <= found[1]):  # type: ignore[operator]
+        raise GraphError(
+            f"backward through {freed.op.name} a second time: its saved values were freed by the first pass. "
+            "Pass `retain_graph=True` to the first backward, or run the forward again"
+        )
+    return found
 
 
 def _restrict(

@@ -95,6 +95,8 @@ def adopt(tensor: Any, node: Any) -> None:
         steps = () if tensor is root else tensor._view.steps
         give(root, part_node(root, node, steps) if steps or node is None else node)
     written(root)
+    if MODE.grad:
+        _ = tensor.node  # the view that was written is up to date at once, as in PyTorch; others when they are asked
 
 
 def overwrite(tensor: Any, new: Any, by: str) -> Any:
@@ -195,7 +197,7 @@ def setitem(self: Any, key: Any, value: Any) -> None:
 
 def same_part(part: Any, value: Any) -> bool:
     """`x[0] += w` ends with `x[0] = changed`, where `changed` is the part itself: nothing is left to do."""
-    if not isinstance(value, Tensor) or root_of(value) is not root_of(part):
+    if not isinstance(value, Tensor) or root_of(value) is not root_of(part) or root_of(value) is value:
         return False
     ours, theirs = (x.actual if isinstance(x, Duck) else x for x in (part.array, value.array))
     return (ours.ctypes.data, ours.shape, ours.strides) == (theirs.ctypes.data, theirs.shape, theirs.strides)

@@ -54,6 +54,10 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     try:
         if input.array.dtype is not weight.array.dtype:
             _check_linear(input, weight, bias)
+        if weight.array.ndim == 1:  # one output, and no dimension for it
+            _check_linear(input, weight, bias)
+            product = (input * weight).sum(-1)
+            return product if bias is None else product + bias
         if bias is None:
             return affine(input, weight)
         return affine_bias(input, weight, bias)
