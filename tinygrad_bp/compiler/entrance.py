@@ -16,7 +16,8 @@ from ..core import Tensor, wrap
 from ..duck import CHANGES
 from ..memory import CLOCK, REWRITTEN, check_alias
 from ..mode import MODE
-from .capture import PLAIN, Attributes, Entry, Place
+from .kinds import alike, plain
+from .places import Attributes, Entry, Members, Missing, Place
 from .results import Output, View
 from .tree import Kind, Leaves
 
@@ -189,9 +190,9 @@ def facts(w: Writer, plan: Plan) -> None:
     """Plain values by equality, everything else by identity."""
     for place, value in plan.run.reach.facts:
         read, known = reading(w, place), w.name(value, "fact")
-        if isinstance(value, PLAIN) and value is not None and not isinstance(value, bool | type):
-            w.add(f"now = {read}")
-            w.unless(f"now is {known} or (now.__class__ is {known}.__class__ and repr(now) == repr({known}))")
+        if plain(value) and value is not None and value.__class__ is not bool:
+            w.names["alike"] = alike
+            w.unless(f"(now := {read}) is {known} or alike(now, {known})")
         else:
             w.unless(f"{read} is {known}")
     for container, n, _ in plan.run.reach.lengths:
@@ -207,8 +208,13 @@ def facts(w: Writer, plan: Plan) -> None:
     for container, keys, _ in plan.run.reach.orders:
         if len(keys) > 1:
             w.unless(f"list({w.name(container, 'c')}) == {w.name(keys, 'keys')}")
-    for container, content, _ in plan.run.reach.sets:
-        w.unless(f"{w.name(container, 'c')} == {w.name(content, 'set')}")
+    for watch in plan.run.reach.watched:
+        if isinstance(watch, Members):
+            w.unless(f"len({w.name(watch.fields, 'c')}) == {len(watch.keys)}")
+        elif isinstance(watch, Missing) and isinstance(watch.container, dict):
+            w.unless(f"{w.name(watch.key, 'key')} not in {w.name(watch.container, 'c')}")
+        else:
+            w.unless(f"{w.name(watch, 'watch')}.same()")
     for array, before, _ in plan.run.reach.frozen:
         w.unless(f"{w.name(array, 'a')}.tobytes() == {w.name(before.tobytes(), 'content')}")
 

@@ -107,8 +107,7 @@ class Run:
             self._undo.append(partial(put_value, place, value))
         for container, _, _ in (*self.reach.lengths, *self.reach.sizes):  # undone first: places need their containers
             self._undo.append(partial(refill, container, container.copy()))
-        for container, content, _ in self.reach.sets:
-            self._undo.append(partial(refill, container, content))
+        self._undo += [watch.restore for watch in self.reach.watched]
 
     def _tensor(self, tensor: Tensor, name: str, toggle: bool) -> None:
         array, grad = tensor.array, tensor.grad
@@ -279,7 +278,7 @@ class Run:
         lengths = (*self.reach.lengths, *self.reach.sizes)
         changed += [f"{name}.requires_grad" for t, node, name in self._nodes if t.node is not node]
         changed += [name for c, n, name in lengths if len(c) != n and id(c) not in born]
-        changed += [name for c, content, name in self.reach.sets if c != content]
+        changed += [watch.name for watch in self.reach.watched if not watch.same()]
         changed += [name for c, keys, name in self.reach.orders if id(c) not in born and list(c) != keys]
         if changed:
             named = ", ".join(map(repr, dict.fromkeys(changed)))

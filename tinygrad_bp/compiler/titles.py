@@ -22,6 +22,7 @@ def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     leaves = Leaves(args, kwargs, code_of(function))
     for i, value in enumerate(leaves.fixed):
         reach.visit(value, f"argument_{i}")
+    reach.finish()
     reach.named()
     entitle(reach)
     return reach, leaves
