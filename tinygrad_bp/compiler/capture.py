@@ -47,6 +47,11 @@ class Reach(Objects):
             self.generators.append(value)
         elif issubclass(kind, foreign_generators()):
             self.foreign.append(value)
+            self.ways.doubts[id(value)] = (
+                f"tg.compile: the step reaches {name!r}, a generator of random numbers of Python or of NumPy, which would "
+                "be the same at each call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step and pass "
+                "the numbers in"
+            )
         elif getattr(kind, "is_compiled_step", False):
             self.visit(value.function, name)
         elif issubclass(kind, logger()):
@@ -55,6 +60,8 @@ class Reach(Objects):
             self.tensor(value, name)
             if not own(kind.__module__):
                 self.attributes(value, name, ("array", "grad", "node"))
+            elif hasattr(value, "__dict__"):
+                self.members(value, name)
         elif issubclass(kind, Module):
             self.module(value, name)
         elif issubclass(kind, Optimizer):

@@ -19,6 +19,8 @@ MADE_UP = frozenset(
     "operator".split()
 )
 BY_NAME = ("getattr", "hasattr")  # unless the name stands there
+UNSEEN = ("globals", "eval", "exec", "__import__", "import_module")  # variables found without being named
+UNSEEN_INSIDE = ("__subclasses__", "_getframe", "currentframe", "import_module", "__globals__", "f_locals", "f_globals")
 INNER = ("__dict__", "__getattribute__", "__getstate__", "__reduce_ex__")
 MISSING = ("getattr", "hasattr", "AttributeError", "Exception", "BaseException", "suppress", *MADE_UP)
 LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
@@ -41,6 +43,9 @@ class Names:
         self.made_up = False
         self._take(code, package)
         self.made_up |= not MADE_UP.isdisjoint(self.variables) or not self.attributes.isdisjoint(INNER)
+        self.unseen = [name for name in UNSEEN if name in self.variables]
+        self.unseen += [name for name in UNSEEN_INSIDE if name in self.attributes]
+        self.unseen += ["sys.modules"] * (("modules",) in {chain[:1] for chain in self.chains.get("sys", ())})
         self.asks = self.made_up or any(name in self.variables for name in MISSING)  # for what may be missing
 
     def _take(self, code: types.CodeType, package: str | None) -> None:
@@ -95,9 +100,12 @@ def followed(steps: list[Any], i: int) -> tuple[str, ...]:
 
 
 def named(steps: list[Any], i: int) -> Any:
-    """The second argument of `getattr(x.y, "name")`, where it is written so."""
-    rest = [step for step in steps[i + 1 : i + 8] if step.opname not in GETS]
-    return rest[1].argval if len(rest) > 1 and rest[1].opname == "LOAD_CONST" else None
+    """The second argument of `getattr(x.y, "name")` or `getattr(x.y, "name", default)`, where it is written so."""
+    rest = steps[i + 2 :]
+    while rest and rest[0].opname in GETS:
+        rest = rest[1:]
+    ends = [step.opname.startswith("CALL") or step.opname == "KW_NAMES" for step in rest[1:3]]
+    return rest[0].argval if rest and rest[0].opname == "LOAD_CONST" and any(ends) else None
 
 
 def sorted_names(code: types.CodeType) -> list[str]:

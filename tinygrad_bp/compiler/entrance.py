@@ -18,7 +18,7 @@ from ..memory import CLOCK, REWRITTEN, check_alias
 from ..mode import MODE
 from .kinds import alike, plain
 from .places import Attributes, Entry, Members, Missing, Place
-from .results import Output, View
+from .results import THERE, Output, View
 from .tree import Kind, Leaves
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def memory(w: Writer, plan: Plan) -> None:
         w.names.update(array_of=attrgetter("array"), is_=is_)
         w.unless(f"all(map(is_, map(array_of, {owners}), {arrays}))")
     for tensor, grad in plan.patterns:
-        w.unless(f"{w.name(tensor, 't')}.grad is {w.name(grad, 'g')}")
+        w.unless(f"{w.name(tensor, 't')}.grad is {'not None' if grad is THERE else w.name(grad, 'g')}")
 
 
 def numbers(w: Writer, plan: Plan) -> list[str]:

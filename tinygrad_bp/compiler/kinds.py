@@ -10,11 +10,12 @@ from __future__ import annotations
 import array
 import datetime
 import decimal
+import operator
 import re
 import types
 import typing
-from collections import OrderedDict, defaultdict, deque
-from functools import partial
+from collections import OrderedDict, defaultdict, deque, namedtuple
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ CONSTANT = {  # known not to change; a class is not among them, it has attribute
     *VALUES, type(...), type(NotImplemented), datetime.time, datetime.datetime, types.CodeType, re.Pattern,
     types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, types.MemberDescriptorType,
     types.GetSetDescriptorType, types.GenericAlias, types.UnionType, typing.TypeVar, np.ufunc, np.finfo, np.iinfo,
-    type(np.sum), no_grad, enable_grad, inference_mode, set_grad_enabled,
+    type(np.sum), operator.itemgetter, type(namedtuple("_", "a").a), no_grad, enable_grad, inference_mode,  # type: ignore
+    set_grad_enabled,
 }  # fmt: skip
 LOOKED_AT = {  # the method of `capture.Reach` that reads what an object holds; "" where it holds attributes only
     object: "", types.SimpleNamespace: "", dict: "dict_", OrderedDict: "dict_", defaultdict: "dict_", list: "list_",
@@ -38,7 +40,7 @@ LOOKED_AT = {  # the method of `capture.Reach` that reads what an object holds; 
     types.MappingProxyType: "mapping", slice: "slice_", types.FunctionType: "function", types.MethodType: "method",
     types.BuiltinFunctionType: "builtin", types.MethodWrapperType: "builtin", partial: "partial_",
     property: "property_", staticmethod: "wrapped", classmethod: "wrapped", types.ModuleType: "package",
-    type: "class_",
+    type: "class_", cached_property: "cached",
 }  # fmt: skip
 EMPTY = (object, typing.Generic)  # bases without a content
 REFERENCE = "keep the object itself, not a reference to it"
@@ -49,6 +51,9 @@ INSTEAD = {
     "weakref.ProxyType": REFERENCE,
     "weakref.CallableProxyType": REFERENCE,
     "functools._lru_cache_wrapper": "call it outside the step, and pass the result in",
+    "builtins.dict_keys": "keep the dict itself",
+    "builtins.dict_values": "keep the dict itself",
+    "builtins.dict_items": "keep the dict itself",
     "builtins.memoryview": "use `np.asarray(view)`",
 }  # what to write in the place of some kinds; OTHERWISE for all others
 OTHERWISE = "read what is needed from it outside the step, and pass it in as an argument"
@@ -84,6 +89,8 @@ def in_python(kind: type) -> bool:
 
 def native(kind: type) -> type:
     """The class that says what an object holds besides attributes: the first base that is not written in Python."""
+    if kind is cached_property:  # in Python, with a lock
+        return kind
     return next(base for base in kind.__mro__ if base is object or (base not in EMPTY and not in_python(base)))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .codes import Names
-from .kinds import LOOKED_AT, constant, in_python, instead, native
+from .kinds import LOOKED_AT, OTHERWISE, constant, in_python, instead, native
 from .packages import data_of_python, imported, library, own
-from .places import Attributes, Entries, Members, Missing, Place, Row
+from .places import Attributes, Entries, Filled, Hidden, Members, Missing, Place, Row
 from .ways import Ways
 
 MAKING = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__")
@@ -41,7 +41,7 @@ class Objects:
         self.ways = Ways()
         self._clocked = False
         self._packages: dict[int, tuple[types.ModuleType, str]] = {}
-        self._bare: list[types.FunctionType] = []  # functions without attributes
+        self._bare: list[tuple[Any, str]] = []  # functions, and tensors, without attributes of their own
 
     def visit(self, value: Any, name: str, place: Place | None = None, by: str | None = None) -> None:
         """Take in a value, found at a place, and all that it leads to; code gets at it by the attribute `by`."""
@@ -52,7 +52,7 @@ class Objects:
         if place is not None:
             (self.kept if self._clocked else self.facts).append((place, value))
         self._enter(value, name)
-        if isinstance(value, type):
+        if issubclass(type(value), type):
             self.making(value)
 
     def _enter(self, value: Any, name: str) -> None:
@@ -73,14 +73,14 @@ class Objects:
             return
         if content:
             getattr(self, content)(value, name)
-        if content not in ("class_", "function", "package"):
+        if content not in ("class_", "function", "package", "cached"):
             self.attributes(value, name)
 
     def unknown(self, value: Any, name: str) -> None:
         """An object that cannot be looked at: refused, if the step's code can get at it."""
         kind = type(value)
         told = f"'{kind.__module__}.{kind.__qualname__}'".replace("builtins.", "")
-        if hasattr(kind, "__next__") and not hasattr(kind, "readline"):
+        if hasattr(kind, "__next__") and not hasattr(kind, "readline") and instead(kind) == OTHERWISE:
             self.ways.doubts[id(value)] = (
                 f"tg.compile: the step reaches the iterator {name!r}, which would be advanced while the step is "
                 f"recorded and never again. Take `next({name})` outside the step, and pass the result in"
@@ -144,7 +144,7 @@ class Objects:
         """An attribute that no dict holds."""
         place = Place(Attributes(value), key, f"{name}.{key}")
         try:
-            self.visit(getattr(value, key), place.name, place, by)
+            self.visit(object.__getattribute__(value, key), place.name, place, by)
         except AttributeError:
             if not own(type(value).__module__):
                 self.watched.append(Missing(place.container, key, place.name))
@@ -158,9 +158,10 @@ class Objects:
             for key, entry in list(vars(base).items()):
                 if getattr(type(entry), "is_compiled_step", False):
                     getattr(value, key)  # a compiled method makes its place in the instance's dict
-        fields = getattr(value, "__dict__", None)
-        if isinstance(fields, dict):
-            owner = Attributes(value)
+        hidden = kind.__getattribute__ is not object.__getattribute__ and in_python(kind)
+        owner = (Hidden if hidden else Attributes)(value)
+        fields = instance_fields(value)
+        if fields is not None:
             self.facts.append((Place(owner, "__dict__", f"{name}.__dict__"), fields))
             if not own(kind.__module__):
                 self.facts.append((Place(owner, "__class__", f"{name}.__class__"), kind))
@@ -227,6 +228,9 @@ class Objects:
         for part in (value.fget, value.fset, value.fdel):
             self.visit(part, name)
 
+    def cached(self, value: Any, name: str) -> None:
+        self.visit(value.func, name)
+
     def wrapped(self, value: Any, name: str) -> None:
         self.visit(value.__func__, name)
 
@@ -240,20 +244,17 @@ class Objects:
             if key == "__class__":  # of `super()`
                 self.ways.add_class(cell.cell_contents)
                 self._enter(cell.cell_contents, key)
-            elif cell_is_filled(cell):
+            elif key in Filled(cell):
                 self.variable(cell.cell_contents, key, Place(cell, None, key), names)
+            else:
+                self.watched.append(Missing(Filled(cell), key, key))
         for key in ("__defaults__", "__kwdefaults__", "__code__"):
             self.facts.append((Place(Attributes(value), key, f"{name}.{key}"), getattr(value, key)))
         for i, default in enumerate(value.__defaults__ or ()):
             self.visit(default, f"{name}.default{i}")
         if value.__kwdefaults__:
             self.visit(value.__kwdefaults__, f"{name}.__kwdefaults__")
-        if value.__dict__:
-            self.watched.append(Members(value, name))
-            for key, entry in list(value.__dict__.items()):
-                self.visit(entry, f"{name}.{key}", Place(value.__dict__, key, f"{name}.{key}"), key)
-        else:
-            self._bare.append(value)
+        self.members(value, name)
         for key in names.variables:
             if key in value.__globals__:
                 self.variable(value.__globals__[key], key, Place(value.__globals__, key, key), names)
@@ -263,6 +264,25 @@ class Objects:
             found = imported(key)
             if found is not None:
                 self.visit(found, key)
+
+        self.unseen(value, names)
+
+    def members(self, value: Any, name: str) -> None:
+        """The attributes of what has none as a rule."""
+        if value.__dict__:
+            self.watched.append(Members(value, name))
+            for key, entry in list(value.__dict__.items()):
+                self.visit(entry, f"{name}.{key}", Place(value.__dict__, key, f"{name}.{key}"), key)
+        else:
+            self._bare.append((value, name))
+
+    def unseen(self, value: types.FunctionType, names: Names) -> None:
+        """Refuse what finds variables that no code names."""
+        if names.unseen:
+            self.ways.doubts[id(value)] = (
+                f"tg.compile: the step uses `{names.unseen[0]}`, which finds variables or objects that its code does not name. "
+                "Instead: name them, or do this outside the step and pass the result in"
+            )
 
     def variable(self, value: Any, name: str, place: Place, names: Names) -> None:
         """What a function's variable holds; of a module what the code reads from it: `config.rate`."""
@@ -302,6 +322,14 @@ class Objects:
             self._packages[id(value)] = value, name
 
     # ------------------------------------------------------------ at the end
+    def formal(self, keys: set[str]) -> None:
+        """Names and texts of functions and classes, where some code asks for such."""
+        for value in list(self.seen.values()):
+            if isinstance(value, types.FunctionType | type) and not own(value.__module__):
+                for key in sorted(keys - {"__dict__", "__weakref__", "_abc_impl"}):
+                    if hasattr(value, key):
+                        self.visit(getattr(value, key), key, Place(Attributes(value), key, f"{value.__name__}.{key}"))
+
     def finish(self) -> None:
         """What depends on all the code that was found: modules handed about, attributes that may come; refusals."""
         done: set[tuple[int, str]] = set()
@@ -323,13 +351,15 @@ class Objects:
                     if isinstance(vars(module).get(key), types.ModuleType):
                         self.visit(vars(module)[key], f"{name}.{key}")
         if any(names.asks for names in self.ways.names.values()):
-            self.watched += [Members(function, function.__name__) for function in self._bare]
+            self.watched += [Members(value, name) for value, name in self._bare]
+        self.formal(set().union(*(names.attributes for names in self.ways.names.values())) & {"__name__", *FORMAL})
         self.ways.refuse()
 
 
-def cell_is_filled(cell: Any) -> bool:
+def instance_fields(value: Any) -> dict[str, Any] | None:
+    """An object's `__dict__`, whatever its class makes of reading attributes."""
     try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return found if isinstance(found, dict) else None

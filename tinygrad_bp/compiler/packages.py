@@ -28,7 +28,7 @@ def installed(file: str | None) -> bool:
 
 def library(module: types.ModuleType) -> bool:
     """Whether a module is NumPy's, the standard library's, or installed."""
-    return own(module.__name__) or installed(getattr(module, "__file__", None))
+    return own(module.__name__) or installed(vars(module).get("__file__"))
 
 
 def data_of_python(module: types.ModuleType, key: str) -> bool:

@@ -40,6 +40,37 @@ class Attributes:
         delattr(self.owner, key)
 
 
+class Hidden(Attributes):
+    """The same for an object with a `__getattribute__` of its own, which is not asked."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> Any:
+        return object.__getattribute__(self.owner, key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        object.__setattr__(self.owner, key, value)
+
+
+class Filled:
+    """A closure's cell, asked whether it holds anything."""
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
+
+    def __contains__(self, key: str) -> bool:
+        try:
+            self.cell.cell_contents  # noqa: B018
+        except ValueError:
+            return False
+        return True
+
+    def __delitem__(self, key: str) -> None:
+        del self.cell.cell_contents
+
+
 class Entry:
     """An array of one entry, read as a list of one number."""
 

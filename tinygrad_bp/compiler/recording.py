@@ -22,8 +22,8 @@ from .capture import PLAIN, Place, Reach, holds
 from .live import Live
 from .ownership import movable
 from .program import ARGUMENT, MEMORY, Program, Value
-from .results import Output, Unreadable, View
-from .same import difference
+from .results import THERE, Output, Unreadable, View
+from .same import difference, ids, told_apart
 from .trace import Trace
 from .tracer import Storage, Tracer
 from .tree import Leaves, mapped
@@ -355,10 +355,10 @@ def usable(node: Any) -> bool:
     return True
 
 
-def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:
-    """The leaves whose gradient of before the step reads, with that gradient (None if it must not be there).
+def looked_at(run: Run, strange: Run | None, same: bool) -> list[tuple[Tensor, Any]]:
+    """The leaves whose gradient of before the step reads, with that gradient (None, or THERE, if no more counts).
 
-    `strange` is a run in which leaves without a gradient had one; None if that run failed.
+    `strange` is a run in which leaves without a gradient had one; None if that run failed. same: it went like others.
     """
     read = {value for call in run.program.calls for value in call.inputs()} | set(run.program.results())
     there = {id(holder) for value, holder in run.memory if value in read or value in run.program.writes}
@@ -367,7 +367,19 @@ def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:
     if strange is None:
         return [(t, t.grad) for t in leaves]
     read = {value for call in strange.program.calls for value in call.inputs()} | set(strange.program.results())
-    return found + [(t, None) for t, storage in strange.strange.values() if storage.version or storage.value in read]
+    found += [(t, None) for t, storage in strange.strange.values() if storage.version or storage.value in read]
+    if not same:  # then even whether a gradient is there may count
+        known, returned = {id(t) for t, _ in found}, ids(run.out)
+        rest = [t for t in leaves if id(t) not in known]
+        found += [(t, t.grad if t.grad is None or id(t.grad) in returned else THERE) for t in rest]
+    return found
+
+
+def unlike(first: Run, second: Run) -> str:
+    """What two recordings do differently, in words; "" if it is nothing."""
+    told = difference(first.program, second.program)
+    left = [[run.out, [number for _, number in run.numbers], [new for _, _, new in run.births]] for run in (first, second)]
+    return told or "what it returns or leaves behind differs" * (told_apart(left[0]) != told_apart(left[1]))
 
 
 def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[Run, list[tuple[Tensor, Any]]]:
@@ -376,17 +388,17 @@ def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[
     first = Run(function, reach, leaves).go()
     second: Run | None = Run(function, reach, leaves)
     try:
-        same = not difference(first.program, second.go(toggle=True).program)  # type: ignore[union-attr]
+        same = not unlike(first, second.go(toggle=True))  # type: ignore[union-attr]
     except Exception:  # the step does not work without, or with, the gradients of before
         same, second = False, None
     if same and second is not None:
         had = any(t.grad is not None for t, _ in reach.tensors.values() if isinstance(t.node, Leaf))
-        return (first if had else second), looked_at(first, second)
+        return (first if had else second), looked_at(first, second, same)
     third = Run(function, reach, leaves).go()
-    told = difference(first.program, third.program)
+    told = unlike(first, third)
     if told:
         raise CompileError(
             f"tg.compile: the step is not the same when it is run twice with the same arguments: {told}. It draws "
             "numbers that are not tinygrad_bp's, reads a clock, a file or an iterator: pass what changes as an argument"
         )
-    return third, looked_at(third, second)
+    return third, looked_at(third, second, same)

@@ -58,7 +58,7 @@ def entitle(reach: Reach) -> None:
         keys.setdefault(id(tensor), key)
     variables: dict[int, str] = {}  # tensors of no model
     for place, value in (*reach.facts, *reach.kept):
-        if isinstance(value, Tensor):
+        if issubclass(type(value), Tensor):
             variables.setdefault(id(value), place.name)
     moved = {name: keys.get(i) or variables.get(i, name) for i, (_, name) in reach.tensors.items()}
     for i, (tensor, name) in list(reach.tensors.items()):

@@ -32,7 +32,7 @@ class Ways:
     def add(self, value: Any, by: str | None) -> None:
         """An arrow from the owner of the moment to a value."""
         self.arrows.setdefault(self._owner, []).append((id(value), by))
-        if isinstance(value, type):
+        if issubclass(type(value), type):  # `isinstance` asks the value
             self.arrows[self._owner].append((("made", id(value)), by))
 
     def add_class(self, kind: type) -> None:
