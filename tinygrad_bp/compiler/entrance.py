@@ -111,7 +111,9 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         w.unless(f"[id(x) if id(x) in {known} else 0 for x in leaves.arrays] == {pattern}")
         w.add("arrays = [x.array if isinstance(x, Tensor) else x for x in leaves.arrays]")
         names = [f"arrays[{i}]" for i in range(len(plan.leaves.arrays))]
-        for name in names:
+        for name, given in zip(names, plan.leaves.arrays, strict=True):
+            if plan.run.trace.layout:
+                w.unless(layout(name, given))
             w.add(f"shared({name})")
         return names
     w.unless(f"len(args) == {len(args)} and not kwargs")
@@ -125,13 +127,21 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         w.add(f"{x} = args[{i}]")
         if tensor:
             nodes = f"{x}.node is {'not ' * needs}None and {x}.grad is {'not ' * grad}None"
-            w.unless(f"isinstance({x}, Tensor) and {nodes}")
+            w.unless(f"{x}.__class__ is {w.name(tensor, 'Kind')} and {nodes}")
             w.add(f"{x} = {x}.array")
         d = w.name(dtype, "dtype")
         w.unless(f"{x}.__class__ is ndarray and {x}.shape == {shape} and ({x}.dtype is {d} or {x}.dtype == {d})")
+        if plan.run.trace.layout:
+            w.unless(layout(x, plan.leaves.arrays[i]))
         w.add(f"if {x}.base is not None{f' or id({x}) in owners' * plan.own_memory}: shared({x})")
         names.append(x)
     return names
+
+
+def layout(x: str, given: Any) -> str:
+    """The test whether an argument lies in memory as the one of the recording did, where the step asked for that."""
+    array = given.array if isinstance(given, Tensor) else given
+    return f"{x}.strides == {array.strides} and {x}.flags.writeable is {array.flags.writeable}"
 
 
 def identities(w: Writer, plan: Plan, args: tuple[Kind, ...]) -> None:
@@ -224,7 +234,8 @@ def memory(w: Writer, plan: Plan) -> None:
     tensors = [(h, plan.given[v]) for v, h in plan.used if isinstance(h, Tensor)]
     for value, holder in plan.used:
         if isinstance(holder, Place):
-            w.unless(f"{reading(w, holder)} is {w.name(plan.given[value], 'a')}")
+            a, array = w.name(plan.given[value], "a"), plan.given[value]
+            w.unless(f"{reading(w, holder)} is {a} and {a}.shape == {array.shape} and {a}.strides == {array.strides}")
     if len(tensors) <= INLINE:
         for tensor, array in tensors:
             w.unless(f"{w.name(tensor, 't')}.array is {w.name(array, 'a')}")

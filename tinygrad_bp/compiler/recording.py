@@ -137,7 +137,8 @@ class Run:
         if not isinstance(leaf, Tensor):
             self.inputs[i] = tracer
             return tracer
-        tensor: Any = wrap(tracer)
+        tensor: Any = object.__new__(type(leaf))
+        tensor.array, tensor.node, tensor.grad = tracer, None, None
         if leaf.node is not None:
             tensor.node = Leaf(tensor)
         if leaf.grad is not None:

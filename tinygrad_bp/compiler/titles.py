@@ -8,8 +8,12 @@ from __future__ import annotations
 import types
 from typing import Any
 
+import numpy as np
+
 from ..core import Tensor
+from ..errors import CompileError
 from ..nn.module import Module
+from ..nn.parameter import Parameter
 from ..nn.state import places
 from .capture import Reach
 from .tree import Leaves
@@ -20,12 +24,27 @@ def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     reach = Reach()
     reach.visit(function, getattr(function, "__name__", type(function).__name__))
     leaves = Leaves(args, kwargs, code_of(function))
+    for name, leaf in zip(leaves.names, leaves.arrays, strict=True):
+        check(leaf, name)
     for i, value in enumerate(leaves.fixed):
         reach.visit(value, f"argument_{i}")
+    for part in (part for order in leaves.orders for part in order):
+        reach.visit(part, getattr(part, "__name__", repr(part)))
     reach.finish()
     reach.named()
     entitle(reach)
     return reach, leaves
+
+
+def check(leaf: Any, name: str) -> None:
+    """Refuse an argument that looks like an array and is more."""
+    array, kind = leaf.array if isinstance(leaf, Tensor) else leaf, type(leaf)
+    if kind not in (Tensor, Parameter, np.ndarray) or getattr(leaf, "__dict__", None) or array.dtype.kind in "OV":
+        raise CompileError(
+            f"tg.compile: the argument {name!r}, of class '{kind.__module__}.{kind.__qualname__}' and dtype {array.dtype}, "
+            "holds more than numbers, which the step could read unseen. Instead: pass `np.asarray(x)` or `x.detach()`, "
+            "and what else the step needs as arguments of their own"
+        )
 
 
 def code_of(function: Any) -> Any:

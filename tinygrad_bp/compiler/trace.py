@@ -39,6 +39,7 @@ class Trace:
         self.program = Program()
         self.names = names
         self.conditions: list[tuple[Any, Value, Any, Any]] = []  # (comparison, or None: is; setting; number; outcome)
+        self.layout = False  # whether anybody asked how an array lies in memory
         self.written: list[Storage] = []
         self.places: dict[Value, Place] = {}  # where each setting is read
         self._primitives: dict[tuple[Any, ...], Primitive] = {}

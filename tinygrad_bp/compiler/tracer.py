@@ -58,8 +58,13 @@ class Tracer(Duck):
     size = property(lambda self: self.actual.size)
     itemsize = property(lambda self: self.actual.itemsize)
     nbytes = property(lambda self: self.actual.nbytes)
-    strides = property(lambda self: self.actual.strides)
-    flags = property(lambda self: self.actual.flags)
+    strides = property(lambda self: self._laid_out().strides)
+    flags = property(lambda self: self._laid_out().flags)
+
+    def _laid_out(self) -> np.ndarray:
+        """The real array, to be asked how it lies in memory: the program then holds for arguments that lie so."""
+        self.storage.trace.layout = True
+        return self.actual
 
     def __len__(self) -> int:
         return len(self.actual)
