@@ -17,6 +17,7 @@ from ..duck import CHANGES
 from ..memory import CLOCK, REWRITTEN, check_alias
 from ..mode import MODE
 from .kinds import alike, plain
+from .live import SYMBOLS, Live, spelled
 from .places import Attributes, Entry, Members, Missing, Place
 from .results import THERE, Output, View
 from .tree import Kind, Leaves
@@ -76,7 +77,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     settings = numbers(w, plan)
     held(w, plan)
     w.lines[start:] = ["    " + line for line in w.lines[start:]]
-    w.add("except (KeyError, IndexError, ValueError, AttributeError):")  # what is looked at is not there any more
+    w.add("except (KeyError, IndexError, ValueError, AttributeError, TypeError, ArithmeticError):")  # what is looked at is not there any more
     w.add("return MISS", 2)
     w.add("acquire()")  # the buffers are one thread's at a time
     w.add("try:")
@@ -258,6 +259,8 @@ def numbers(w: Writer, plan: Plan) -> list[str]:
             conditions[value].append(f"%s == {known}")
         else:
             conditions[value].append(f"{w.name(compare, 'is_')}(%s, {known}) is {outcome}")
+    for _, live, other, _ in plan.run.trace.derived:
+        needed |= {value for one in (live, other) if isinstance(one, Live) for value, _ in one.settings or ()}
     names: dict[Any, str] = {}
     for value, place in places.items():
         tests = list(dict.fromkeys(conditions[value]))
@@ -269,6 +272,8 @@ def numbers(w: Writer, plan: Plan) -> list[str]:
             w.add(f"if {name} is not {w.name(place.get(), 'n')}:")  # unless it is the very number of before
             number = f"{name}.__class__ is not bool and isinstance({name}, (int, float))"
             w.add(f"    if not ({' and '.join([number, *(test % name for test in tests)])}): return MISS")
+    for compare, live, other, outcome in plan.run.trace.derived:
+        w.unless(f"{SYMBOLS[compare].format(spelled(live, names), spelled(other, names))} is {outcome}")
     return [names.get(value, "None") for value in plan.program.settings]
 
 

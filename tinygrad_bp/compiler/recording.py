@@ -23,7 +23,7 @@ from .live import Live
 from .ownership import movable
 from .program import ARGUMENT, MEMORY, Program, Value
 from .results import THERE, Output, Unreadable, View
-from .same import difference, ids, told_apart
+from .same import ids, unlike
 from .trace import Trace
 from .tracer import Storage, Tracer
 from .tree import Leaves, mapped
@@ -369,18 +369,11 @@ def looked_at(run: Run, strange: Run | None, same: bool) -> list[tuple[Tensor, A
         return [(t, t.grad) for t in leaves]
     read = {value for call in strange.program.calls for value in call.inputs()} | set(strange.program.results())
     found += [(t, None) for t, storage in strange.strange.values() if storage.version or storage.value in read]
-    if not same:  # then even whether a gradient is there may count
-        known, returned = {id(t) for t, _ in found}, ids(run.out)
-        rest = [t for t in leaves if id(t) not in known]
-        found += [(t, t.grad if t.grad is None or id(t.grad) in returned else THERE) for t in rest]
-    return found
-
-
-def unlike(first: Run, second: Run) -> str:
-    """What two recordings do differently, in words; "" if it is nothing."""
-    told = difference(first.program, second.program)
-    left = [[run.out, [number for _, number in run.numbers], [new for _, _, new in run.births]] for run in (first, second)]
-    return told or "what it returns or leaves behind differs" * (told_apart(left[0]) != told_apart(left[1]))
+    if same:
+        return found
+    known, returned = {id(t) for t, _ in found}, {id(None), *ids(run.out)}
+    rest = [t for t in leaves if id(t) not in known]  # of these it may count whether there is one
+    return found + [(t, t.grad if id(t.grad) in returned else THERE) for t in rest]
 
 
 def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[Run, list[tuple[Tensor, Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from .kinds import plain
 from .program import CONSTANT, Call, Program, Value
 from .results import Output, View
 from .tree import mapped
+
+if TYPE_CHECKING:
+    from .recording import Run
 
 
 def difference(a: Program, b: Program) -> str:
@@ -59,6 +62,13 @@ def _same(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
     if isinstance(x, float):
         return x == y or (x != x and y != y)
     return bool(x == y) or (hasattr(x, "__qualname__") and x.__qualname__ == y.__qualname__) or hasattr(x, "function")
+
+
+def unlike(first: Run, second: Run) -> str:
+    """What two recordings do differently, in words; "" if it is nothing."""
+    told = difference(first.program, second.program)
+    one, other = ([run.out, [x for _, x in run.numbers], [x for _, _, x in run.births]] for run in (first, second))
+    return told or "what it returns or leaves behind differs" * (told_apart(one) != told_apart(other))
 
 
 def told_apart(tree: Any) -> Any:
