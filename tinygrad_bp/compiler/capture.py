@@ -48,9 +48,9 @@ class Reach(Objects):
         elif issubclass(kind, foreign_generators()):
             self.foreign.append(value)
             self.ways.doubts[id(value)] = (
-                f"tg.compile: the step reaches {name!r}, a generator of random numbers of Python or of NumPy, which would "
-                "be the same at each call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step and pass "
-                "the numbers in"
+                f"tg.compile: the step reaches {name!r}, a generator of random numbers of Python or of NumPy, which "
+                "would be the same at each call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step and "
+                "pass the numbers in"
             )
         elif getattr(kind, "is_compiled_step", False):
             self.visit(value.function, name)

@@ -14,10 +14,10 @@ import types
 from typing import Any
 
 # Global names by which code reads attributes that it does not name.
-MADE_UP = frozenset(
-    "vars dir eval exec globals locals copy deepcopy asdict astuple dataclasses inspect pickle pprint pformat attrgetter "
-    "operator".split()
-)
+MADE_UP = {
+    "vars", "dir", "eval", "exec", "globals", "locals", "copy", "deepcopy", "asdict", "astuple", "dataclasses",
+    "inspect", "pickle", "pprint", "pformat", "attrgetter", "operator",
+}  # fmt: skip
 BY_NAME = ("getattr", "hasattr")  # unless the name stands there
 UNSEEN = ("globals", "eval", "exec", "__import__", "import_module")  # variables found without being named
 UNSEEN_INSIDE = ("__subclasses__", "_getframe", "currentframe", "import_module", "__globals__", "f_locals", "f_globals")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 MISS = object()  # the answer of a plan that is not made for a call
+GONE = (LookupError, ValueError, AttributeError, TypeError, ArithmeticError)  # what is looked at is not there any more
 INLINE = 12  # tensors up to which each is looked at in a line of its own
 
 
@@ -77,7 +78,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     settings = numbers(w, plan)
     held(w, plan)
     w.lines[start:] = ["    " + line for line in w.lines[start:]]
-    w.add("except (KeyError, IndexError, ValueError, AttributeError, TypeError, ArithmeticError):")  # what is looked at is not there any more
+    w.add(f"except ({', '.join(error.__name__ for error in GONE)}):")
     w.add("return MISS", 2)
     w.add("acquire()")  # the buffers are one thread's at a time
     w.add("try:")
@@ -194,13 +195,15 @@ def reading(w: Writer, place: Place) -> str:
     if isinstance(place.container, Entry):
         return f"{w.name(place.container.array, 'a')}.item()"
     container = w.name(place.container, "c")
-    return f"{container}.cell_contents" if place.key is None else f"{container}[{w.name(place.key, 'key')}]"
+    key = repr(place.key) if type(place.key) in (str, int) else w.name(place.key, "key")
+    return f"{container}.cell_contents" if place.key is None else f"{container}[{key}]"
 
 
 def facts(w: Writer, plan: Plan) -> None:
     """Plain values by equality, everything else by identity."""
     for place, value in plan.run.reach.facts:
-        read, known = reading(w, place), w.name(value, "fact")
+        read = reading(w, place)
+        known = repr(value) if value is None or type(value) is bool else w.name(value, "fact")
         if plain(value) and value is not None and value.__class__ is not bool:
             w.names["alike"] = alike
             w.unless(f"(now := {read}) is {known} or alike(now, {known})")

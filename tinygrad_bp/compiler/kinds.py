@@ -1,4 +1,4 @@
-"""The closed table of kinds: what never changes, what can be looked at before each call, and all else, which is refused.
+"""The closed table of kinds: what never changes, what can be looked at before each call; all else is refused.
 
 You will know why a step that reaches a deque compiles, and one that reaches a lock does not. A class is known by the
 first of its bases that is not written in Python: a subclass of float has a float's content, and attributes besides.
@@ -23,16 +23,16 @@ import numpy as np
 from ..mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, type)  # may be returned as they are
+FIELD = type(vars(namedtuple("Pair", "x"))["x"])  # what a named tuple's class has for each field
 VALUES = {  # told by class and repr: another object of the same value is as good
     bool, int, float, complex, str, bytes, type(None), range, decimal.Decimal, datetime.date, datetime.timedelta,
     datetime.timezone,
 }  # fmt: skip
 CONSTANT = {  # known not to change; a class is not among them, it has attributes
     *VALUES, type(...), type(NotImplemented), datetime.time, datetime.datetime, types.CodeType, re.Pattern,
-    types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, types.MemberDescriptorType,
-    types.GetSetDescriptorType, types.GenericAlias, types.UnionType, typing.TypeVar, np.ufunc, np.finfo, np.iinfo,
-    type(np.sum), operator.itemgetter, type(namedtuple("_", "a").a), no_grad, enable_grad, inference_mode,  # type: ignore
-    set_grad_enabled,
+    types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType, types.MemberDescriptorType, types.GenericAlias, types.UnionType, typing.TypeVar, np.ufunc,
+    np.finfo, np.iinfo, type(np.sum), operator.itemgetter, FIELD, no_grad, enable_grad, inference_mode, set_grad_enabled,
 }  # fmt: skip
 LOOKED_AT = {  # the method of `capture.Reach` that reads what an object holds; "" where it holds attributes only
     object: "", types.SimpleNamespace: "", dict: "dict_", OrderedDict: "dict_", defaultdict: "dict_", list: "list_",

@@ -1,7 +1,7 @@
 """Live: a Python number that is read anew at each run: a learning rate, an optimiser's count, `loss.item()`.
 
 Arithmetic on it goes into the program. A comparison is answered at once and remembered as a condition of the program,
-if the number can be computed before a run, from settings; where only the run computes it, a branch on it cannot be compiled.
+if the number can be computed before a run, from settings; where only the run computes it, a branch cannot be compiled.
 Read `capture.py` next: where settings and memory are found.
 """
 
@@ -28,7 +28,9 @@ class Live:
     __slots__ = ("actual", "made", "settings", "trace", "value")
     known_number = True
 
-    def __init__(self, trace: Trace, value: Value, actual: Any, settings: frozenset[Any] | None, made: Any = None) -> None:
+    def __init__(
+        self, trace: Trace, value: Value, actual: Any, settings: frozenset[Any] | None, made: Any = None
+    ) -> None:
         self.trace, self.value, self.actual, self.settings, self.made = trace, value, actual, settings, made
 
     def spelled(self, names: dict[Value, str]) -> str:

@@ -18,12 +18,14 @@ from .places import Attributes, Entries, Filled, Hidden, Members, Missing, Place
 from .ways import Ways
 
 MAKING = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__")
-FORMAL = frozenset(
-    "__module__ __dict__ __weakref__ __doc__ __slots__ __annotations__ __qualname__ __match_args__ __parameters__ "
-    "__orig_bases__ __abstractmethods__ _abc_impl __hash__ __static_attributes__ __firstlineno__ __annotate_func__ "
-    "__annotations_cache__ __classdictcell__ __dataclass_fields__ __dataclass_params__ __test__".split()
-)  # what Python itself notes down in a class
-BASES = ("tinygrad_bp", "abc", "typing", "enum", "collections.abc")  # whose code asks for no attribute of a user's class
+FORMAL = {
+    "__module__", "__dict__", "__weakref__", "__doc__", "__slots__", "__annotations__", "__qualname__",
+    "__match_args__", "__parameters__", "__orig_bases__", "__abstractmethods__", "_abc_impl", "__hash__",
+    "__static_attributes__", "__firstlineno__", "__annotate_func__", "__annotations_cache__", "__classdictcell__",
+    "__dataclass_fields__", "__dataclass_params__", "__test__",
+}  # fmt: skip  # what Python itself notes down in a class
+DEFAULTS = ("__defaults__", "__kwdefaults__", "__code__")
+BASES = ("tinygrad_bp", "abc", "typing", "enum", "collections.abc")  # whose code reads no attribute of a user's class
 
 
 class Objects:
@@ -97,7 +99,7 @@ class Objects:
             self.seen[id(value)] = value
             self.ways.doubts[id(value)] = (
                 f"tg.compile: the step reaches {name!r}, of class '{type(value).__name__}' and dtype {value.dtype}; "
-                "only plain arrays of numbers can be looked at. Instead: put `np.asarray(x)`, or its fields, in its place"
+                "only plain arrays of numbers can be looked at. Instead: put `np.asarray(x)` or its fields in its place"
             )
         elif place is not None:
             self.arrays.append(place)
@@ -158,7 +160,7 @@ class Objects:
             for key, entry in list(vars(base).items()):
                 if getattr(type(entry), "is_compiled_step", False):
                     getattr(value, key)  # a compiled method makes its place in the instance's dict
-        hidden = kind.__getattribute__ is not object.__getattribute__ and in_python(kind)
+        hidden = isinstance(kind.__getattribute__, types.FunctionType)
         owner = (Hidden if hidden else Attributes)(value)
         fields = instance_fields(value)
         if fields is not None:
@@ -248,8 +250,9 @@ class Objects:
                 self.variable(cell.cell_contents, key, Place(cell, None, key), names)
             else:
                 self.watched.append(Missing(Filled(cell), key, key))
-        for key in ("__defaults__", "__kwdefaults__", "__code__"):
-            self.facts.append((Place(Attributes(value), key, f"{name}.{key}"), getattr(value, key)))
+        for key in DEFAULTS:
+            if getattr(value, key):  # a call that gave all arguments goes on without those that come later
+                self.facts.append((Place(Attributes(value), key, f"{name}.{key}"), getattr(value, key)))
         for i, default in enumerate(value.__defaults__ or ()):
             self.visit(default, f"{name}.default{i}")
         if value.__kwdefaults__:
@@ -280,7 +283,7 @@ class Objects:
         """Refuse what finds variables that no code names."""
         if names.unseen:
             self.ways.doubts[id(value)] = (
-                f"tg.compile: the step uses `{names.unseen[0]}`, which finds variables or objects that its code does not name. "
+                f"tg.compile: the step uses `{names.unseen[0]}`, which finds variables or objects that no code names. "
                 "Instead: name them, or do this outside the step and pass the result in"
             )
 
@@ -352,7 +355,7 @@ class Objects:
                         self.visit(vars(module)[key], f"{name}.{key}")
         if any(names.asks for names in self.ways.names.values()):
             self.watched += [Members(value, name) for value, name in self._bare]
-        self.formal(set().union(*(names.attributes for names in self.ways.names.values())) & {"__name__", *FORMAL})
+        self.formal(set().union(*(names.attributes for names in self.ways.names.values())) & {"__name__", *DEFAULTS, *FORMAL})
         self.ways.refuse()
 
 

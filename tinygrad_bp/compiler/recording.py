@@ -363,8 +363,9 @@ def looked_at(run: Run, strange: Run | None, same: bool) -> list[tuple[Tensor, A
     """
     read = {value for call in run.program.calls for value in call.inputs()} | set(run.program.results())
     there = {id(holder) for value, holder in run.memory if value in read or value in run.program.writes}
-    found = [(t, t.grad) for t, _ in run.reach.tensors.values() if t.grad is not None and id(t.grad) in there]
-    leaves = [t for t, _ in run.reach.tensors.values() if isinstance(t.node, Leaf)]
+    tensors = [t for t, _ in run.reach.tensors.values()]
+    found: list[Any] = [(t, t.grad) for t in tensors if t.grad is not None and id(t.grad) in there]
+    leaves = [t for t in tensors if isinstance(t.node, Leaf)]
     if strange is None:
         return [(t, t.grad) for t in leaves]
     read = {value for call in strange.program.calls for value in call.inputs()} | set(strange.program.results())

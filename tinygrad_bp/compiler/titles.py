@@ -26,8 +26,8 @@ def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     leaves = Leaves(args, kwargs, code_of(function))
     for name, leaf in zip(leaves.names, leaves.arrays, strict=True):
         check(leaf, name)
-    for i, value in enumerate(leaves.fixed):
-        reach.visit(value, f"argument_{i}")
+    for name, value in zip(leaves.titles, leaves.fixed, strict=True):
+        reach.visit(value, name)
     for part in (part for order in leaves.orders for part in order):
         reach.visit(part, getattr(part, "__name__", repr(part)))
     reach.finish()
@@ -41,9 +41,9 @@ def check(leaf: Any, name: str) -> None:
     array, kind = leaf.array if isinstance(leaf, Tensor) else leaf, type(leaf)
     if kind not in (Tensor, Parameter, np.ndarray) or getattr(leaf, "__dict__", None) or array.dtype.kind in "OV":
         raise CompileError(
-            f"tg.compile: the argument {name!r}, of class '{kind.__module__}.{kind.__qualname__}' and dtype {array.dtype}, "
-            "holds more than numbers, which the step could read unseen. Instead: pass `np.asarray(x)` or `x.detach()`, "
-            "and what else the step needs as arguments of their own"
+            f"tg.compile: the argument {name!r}, of class '{kind.__module__}.{kind.__qualname__}' and dtype "
+            f"{array.dtype}, holds more than numbers, which the step could read unseen. Instead: pass `np.asarray(x)`, "
+            "or `x.detach()`, and what else the step needs as arguments of their own"
         )
 
 

@@ -5,6 +5,7 @@ Read `recording.py` next.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,11 +44,11 @@ def note_orders(tree: Any, orders: list[tuple[Any, ...]]) -> None:
         note_orders(part, orders)
 
 
-def count(tree: Any) -> int:
-    """How many tensors and arrays a tree has."""
+def count(tree: Any, kind: Callable[[Any], bool]) -> int:
+    """How many leaves of a kind a tree has."""
     found: list[Any] = []
     mapped(tree, found.append)
-    return sum(map(is_array, found))
+    return sum(map(kind, found))
 
 
 class Fixed:
@@ -70,7 +71,7 @@ class Fixed:
 
 
 class Kind:
-    """A leaf that is an array: a Tensor's class or None, shape, dtype, whether a gradient is wanted, and whether there is one.
+    """A leaf that is an array: a Tensor's class (or None), shape, dtype, whether a gradient is wanted, and is there.
 
     `first` is the number of the first array that is this very object.
     """
@@ -81,7 +82,8 @@ class Kind:
         array, node = (leaf.array, leaf.node) if isinstance(leaf, Tensor) else (leaf, None)
         self.first = first  # the number of the first array that is this very object
         grad = isinstance(leaf, Tensor) and leaf.grad is not None
-        self.facts = (type(leaf) if isinstance(leaf, Tensor) else None, array.shape, array.dtype, node is not None, grad)
+        kind = type(leaf) if isinstance(leaf, Tensor) else None
+        self.facts = (kind, array.shape, array.dtype, node is not None, grad)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Kind) and self.facts == other.facts and self.first == other.first
@@ -99,7 +101,17 @@ class Leaves:
         self.orders: list[tuple[Any, ...]] = []  # the keys of each dict, in order
         note_orders(self.tree, self.orders)
         self.spec = mapped(self.tree, self._take)
-        self.names = self._names(code)
+        self._code = code
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the arrays."""
+        return self._names(is_array)
+
+    @cached_property
+    def titles(self) -> list[str]:
+        """Names of all other leaves."""
+        return self._names(lambda leaf: not is_array(leaf))
 
     def _take(self, leaf: Any) -> Any:
         if not is_array(leaf):
@@ -109,14 +121,14 @@ class Leaves:
         self.arrays.append(leaf)
         return Kind(leaf, first)
 
-    def _names(self, code: Any) -> list[str]:
-        """A name for each array: the parameter's where it is one, else its number."""
-        args, kwargs = self.tree
+    def _names(self, kind: Callable[[Any], bool]) -> list[str]:
+        """A name for each leaf of a kind: the parameter's where it is one, else its number."""
+        (args, kwargs), code = self.tree, self._code
         names = list(code.co_varnames[: code.co_argcount]) if code is not None else []
         names += [f"x{i}" for i in range(len(names), len(args))]
         found: list[str] = []
         for name, part in [*zip(names, args, strict=False), *kwargs.items()]:
-            below = count(part)
+            below = count(part, kind)
             found += [name] if below == 1 else [f"{name}_{i}" for i in range(below)]
         return found
 

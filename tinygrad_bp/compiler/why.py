@@ -34,9 +34,9 @@ def differences(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
         place = run.trace.places[value]
         if compare is None and not alike(now := place.get(), number):
             yield (
-                f"the number {place.name!r} changes from call to call ({number!r}, now {now!r}), and Python code asks for "
-                f"its value at {run.trace.asked.get(value, 'some place')}. Write arithmetic on it, which costs nothing "
-                "(`x ** 0.5` for `math.sqrt(x)`, no `float()`, no `int()`)"
+                f"the number {place.name!r} changes from call to call ({number!r}, now {now!r}), and Python code asks "
+                f"for its value at {run.trace.asked.get(value, 'some place')}. Write arithmetic on it, which costs "
+                "nothing (`x ** 0.5` for `math.sqrt(x)`, no `float()`, no `int()`)"
             )
     for place, value in (*run.reach.facts, *run.reach.kept):
         if not holds(place, value):
@@ -50,23 +50,23 @@ def differences(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
     for value, holder in plan.used:
         if isinstance(holder, Tensor) and holder.array is not plan.given[value]:
             yield (
-                f"the tensor {value.name!r} gets another array from call to call. Write into the one that it has: `with "
-                "tg.no_grad(): x.copy_(new)`"
+                f"the tensor {value.name!r} gets another array from call to call. Write into the one that it has: "
+                "`with tg.no_grad(): x.copy_(new)`"
             )
     for tensor, grad in plan.patterns:
         if tensor.grad is None if grad is THERE else tensor.grad is not grad:
             yield (
-                f"the gradient of a tensor of shape {tuple(tensor.array.shape)} is another one, or comes and goes, from "
-                "call to call. Call `optimizer.zero_grad()` in the step"
+                f"the gradient of a tensor of shape {tuple(tensor.array.shape)} is another one, or comes and goes, "
+                "from call to call. Call `optimizer.zero_grad()` in the step"
             )
 
 
 def arguments(plan: Plan, leaves: Leaves) -> Iterator[str]:
     """What differs in the arguments."""
-    for i, (was, now) in enumerate(zip(plan.leaves.fixed, leaves.fixed, strict=False)):
+    for name, was, now in zip(plan.leaves.titles, plan.leaves.fixed, leaves.fixed, strict=False):
         if not alike(now, was):
             shown = f" ({was!r}, now {now!r})" if plain(was) and plain(now) else ""
-            yield f"argument {i + 1} of those that are no tensors changes from call to call{shown}. {AS_TENSOR}"
+            yield f"the argument {name!r} changes from call to call{shown}. {AS_TENSOR}"
     for name, was, now in zip(plan.leaves.names, plan.leaves.arrays, leaves.arrays, strict=False):
         if was.shape != now.shape or was.dtype != now.dtype:
             yield (
