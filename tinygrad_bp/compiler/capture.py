@@ -49,8 +49,8 @@ class Reach(Objects):
             self.foreign.append(value)
             self.ways.doubts[id(value)] = (
                 f"tg.compile: the step reaches {name!r}, a generator of random numbers of Python or of NumPy, which "
-                "would be the same at each call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step and "
-                "pass the numbers in"
+                "would be the same at each call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step "
+                "and pass the numbers in"
             )
         elif getattr(kind, "is_compiled_step", False):
             self.visit(value.function, name)

@@ -29,10 +29,11 @@ VALUES = {  # told by class and repr: another object of the same value is as goo
     datetime.timezone,
 }  # fmt: skip
 CONSTANT = {  # known not to change; a class is not among them, it has attributes
-    *VALUES, type(...), type(NotImplemented), datetime.time, datetime.datetime, types.CodeType, re.Pattern,
+    *VALUES, type(...), type(NotImplemented), datetime.time, datetime.datetime, types.CodeType, re.Pattern, np.ufunc,
     types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
-    types.GetSetDescriptorType, types.MemberDescriptorType, types.GenericAlias, types.UnionType, typing.TypeVar, np.ufunc,
-    np.finfo, np.iinfo, type(np.sum), operator.itemgetter, FIELD, no_grad, enable_grad, inference_mode, set_grad_enabled,
+    types.GetSetDescriptorType, types.MemberDescriptorType, types.GenericAlias, types.UnionType, typing.TypeVar,
+    np.finfo, np.iinfo, type(np.sum), operator.itemgetter, FIELD, no_grad, enable_grad, inference_mode,
+    set_grad_enabled,
 }  # fmt: skip
 LOOKED_AT = {  # the method of `capture.Reach` that reads what an object holds; "" where it holds attributes only
     object: "", types.SimpleNamespace: "", dict: "dict_", OrderedDict: "dict_", defaultdict: "dict_", list: "list_",

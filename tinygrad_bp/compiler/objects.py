@@ -353,9 +353,10 @@ class Objects:
                     self.variable_of(module, key, name)
                     if isinstance(vars(module).get(key), types.ModuleType):
                         self.visit(vars(module)[key], f"{name}.{key}")
-        if any(names.asks for names in self.ways.names.values()):
+        codes = self.ways.names.values()
+        if any(names.asks for names in codes):
             self.watched += [Members(value, name) for value, name in self._bare]
-        self.formal(set().union(*(names.attributes for names in self.ways.names.values())) & {"__name__", *DEFAULTS, *FORMAL})
+        self.formal(set().union(*(names.attributes for names in codes)) & {"__name__", *DEFAULTS, *FORMAL})
         self.ways.refuse()
 
 
