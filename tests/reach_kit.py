@@ -261,7 +261,7 @@ def enumeration(inner: Any) -> Built:
 @kind(".x[0]")
 def named_tuple(inner: Any) -> Built:
     thing, put = list_(inner)
-    return collections.namedtuple("Own", "x")(thing), put  # noqa: PYI024
+    return collections.namedtuple("Own", "x")(thing), put
 
 
 @kind(".a")
@@ -309,7 +309,7 @@ def closure(inner: Any) -> Built:
         nonlocal inner
         inner = other
 
-    return lambda: [(lambda: inner)() for _ in range(1)][0], put
+    return lambda: next((lambda: inner)() for _ in range(1)), put
 
 
 @kind("()")

@@ -120,10 +120,11 @@ def played(program: Any, compile: Any) -> tuple[list[Any], Exception | None]:
         for change in (None, *changes):
             if change is not None:
                 world.change(change)
-            for _ in range(2):
-                seen.append(copied(step(x)))
+            seen += [copied(step(x)) for _ in range(2)]
     except tg.CompileError as error:
         return seen, error
+    except (TypeError, AttributeError) as error:  # a function in a class becomes a method: wrong in both
+        seen.append(type(error).__name__)
     return seen, None
 
 

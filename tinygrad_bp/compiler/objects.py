@@ -102,7 +102,10 @@ class Objects:
                 "only plain arrays of numbers can be looked at. Instead: put `np.asarray(x)` or its fields in its place"
             )
         elif place is not None:
-            self.arrays.append(place)
+            where = "array", id(getattr(place.container, "owner", place.container)), place.key
+            if where not in self.seen:  # two functions may name one variable
+                self.seen[where] = value
+                self.arrays.append(place)
         else:
             self.frozen.append((value, value.copy(), name))
 
