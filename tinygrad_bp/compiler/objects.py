@@ -25,7 +25,8 @@ FORMAL = {
     "__dataclass_fields__", "__dataclass_params__", "__test__",
 }  # fmt: skip  # what Python itself notes down in a class
 DEFAULTS = ("__defaults__", "__kwdefaults__", "__code__")
-BASES = ("tinygrad_bp", "abc", "typing", "enum", "collections.abc")  # whose code reads no attribute of a user's class
+# Modules of base classes whose code reads no attribute that a user gave.
+BASES = ("tinygrad_bp", "abc", "typing", "enum", "collections.abc", "types", "argparse")
 
 
 class Objects:
