@@ -18,7 +18,7 @@ from ..memory import CLOCK, REWRITTEN, check_alias
 from ..mode import MODE
 from .kinds import alike, plain
 from .live import SYMBOLS, Live, spelled
-from .places import Attributes, Entry, Members, Missing, Place
+from .places import Attributes, Cache, Entry, Members, Missing, Place
 from .results import THERE, Output, View
 from .tree import Kind, Leaves
 
@@ -223,6 +223,8 @@ def facts(w: Writer, plan: Plan) -> None:
         if len(keys) > 1:
             w.unless(f"list({w.name(container, 'c')}) == {w.name(keys, 'keys')}")
     for watch in plan.run.reach.watched:
+        if isinstance(watch, Cache):
+            continue
         if isinstance(watch, Members):
             w.unless(f"len({w.name(watch.fields, 'c')}) == {len(watch.keys)}")
         elif isinstance(watch, Missing) and isinstance(watch.container, dict):

@@ -15,7 +15,7 @@ import re
 import types
 import typing
 from collections import OrderedDict, defaultdict, deque, namedtuple
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ LOOKED_AT = {  # the method of `capture.Reach` that reads what an object holds; 
     types.BuiltinFunctionType: "builtin", types.MethodWrapperType: "builtin", partial: "partial_",
     property: "property_", staticmethod: "wrapped", classmethod: "wrapped", types.ModuleType: "package",
     type: "class_", cached_property: "cached",
+    type(lru_cache(len)): "cache",
 }  # fmt: skip
 EMPTY = (object, typing.Generic)  # bases without a content
 REFERENCE = "keep the object itself, not a reference to it"
@@ -51,7 +52,6 @@ INSTEAD = {
     "weakref.ReferenceType": REFERENCE,
     "weakref.ProxyType": REFERENCE,
     "weakref.CallableProxyType": REFERENCE,
-    "functools._lru_cache_wrapper": "call it outside the step, and pass the result in",
     "builtins.dict_keys": "keep the dict itself",
     "builtins.dict_values": "keep the dict itself",
     "builtins.dict_items": "keep the dict itself",

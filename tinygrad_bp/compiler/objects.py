@@ -14,7 +14,7 @@ import numpy as np
 from .codes import Names
 from .kinds import LOOKED_AT, OTHERWISE, constant, in_python, instead, native
 from .packages import data_of_python, imported, library, own
-from .places import Attributes, Entries, Filled, Hidden, Members, Missing, Place, Row
+from .places import Attributes, Cache, Entries, Filled, Hidden, Members, Missing, Place, Row
 from .ways import Ways
 
 MAKING = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__")
@@ -38,7 +38,7 @@ class Objects:
         self.kept: list[tuple[Place, Any]] = []
         self.lengths: list[tuple[Any, int, str]] = []  # how much a container holds, looked at before each run
         self.orders: list[tuple[Any, list[Any], str]] = []  # the keys of dicts, in order
-        self.watched: list[Row | Missing | Members] = []  # what knows itself whether it is the same
+        self.watched: list[Row | Missing | Members | Cache] = []  # what knows itself whether it is the same
         self.frozen: list[tuple[np.ndarray, np.ndarray, str]] = []  # arrays of which the content counts
         self.seen: dict[Any, Any] = {}
         self.ways = Ways()
@@ -76,7 +76,7 @@ class Objects:
             return
         if content:
             getattr(self, content)(value, name)
-        if content not in ("class_", "function", "package", "cached"):
+        if content not in ("class_", "function", "package", "cached", "cache"):
             self.attributes(value, name)
 
     def unknown(self, value: Any, name: str) -> None:
@@ -236,6 +236,9 @@ class Objects:
 
     def cached(self, value: Any, name: str) -> None:
         self.visit(value.func, name)
+
+    def cache(self, value: Any, name: str) -> None:
+        self.watched.append(Cache(value, name))
 
     def wrapped(self, value: Any, name: str) -> None:
         self.visit(value.__func__, name)

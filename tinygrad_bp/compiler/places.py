@@ -160,6 +160,24 @@ class Members:
             delattr(self.owner, key)
 
 
+class Cache:
+    """A function under `functools.lru_cache`: a step may own one, but calling it would keep stand-ins in the cache.
+
+    Others call it between the steps, so that it is asked after a recording only.
+    """
+
+    def __init__(self, function: Any, name: str) -> None:
+        self.function, self.name = function, f"the cache of {name}"
+        self.hits, self.misses = function.cache_info()[:2]
+
+    def same(self) -> bool:
+        return bool(self.function.cache_info()[:2] == (self.hits, self.misses))
+
+    def restore(self) -> None:
+        if self.function.cache_info()[1] != self.misses:
+            self.function.cache_clear()
+
+
 READ: dict[type, Any] = {
     list: list, set: list, deque: list, bytearray: list, array.array: lambda a: [a.typecode, *a],
     type(vars(object)): lambda mapping: [part for item in mapping.items() for part in item],

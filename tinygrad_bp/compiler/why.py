@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import Tensor
 from .kinds import alike, plain
-from .places import holds
+from .places import Cache, holds
 from .results import THERE
 from .tree import Leaves
 
@@ -45,7 +45,7 @@ def differences(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
         if len(container) != n:
             yield f"{name!r} grows or shrinks from call to call ({n} entries, now {len(container)}). {AS_TENSOR}"
     for watch in run.reach.watched:
-        if not watch.same():
+        if not (isinstance(watch, Cache) or watch.same()):
             yield f"{watch.name!r} changes from call to call. {AS_TENSOR}"
     for value, holder in plan.used:
         if isinstance(holder, Tensor) and holder.array is not plan.given[value]:
