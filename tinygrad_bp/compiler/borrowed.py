@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CompileError, TensorError
-from .capture import sorted_names
+from .codes import sorted_names
 
 Edit = tuple[int, int, str]  # from, to, new text
 SPACES = {"numpy": np, "numpy.linalg": np.linalg, "numpy.fft": np.fft, "numpy.lib.stride_tricks": np.lib.stride_tricks}

@@ -19,6 +19,7 @@ from .plan import MISS, Plan, note_holders
 from .private import RECORDING
 from .recording import record
 from .titles import reached
+from .why import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -104,15 +105,14 @@ class Compiled:
             self._eager, self._plan = True, None
             warnings.warn(f"{error}\nFrom now on it runs eagerly (fallback=True).", UserWarning, stacklevel=4)
             return self.function(*args, **kwargs)
-        self._plan = plan
+        before, self._plan = self._plans[:1], plan
         self._plans.insert(0, plan)
         del self._plans[KEPT:]
         self._recordings += 1
         if self._recordings == MANY:
             warnings.warn(
-                f"tg.compile: {self._name} was recorded {MANY} times, which costs more than it saves: arguments that "
-                "are no tensors, shapes, or captured tensors change from call to call. Pass what changes as a tensor, "
-                "in few different shapes",
+                f"tg.compile: {self._name} was recorded {MANY} times, which costs more than it saves: "
+                f"{changed(before[0], args, kwargs)}",
                 UserWarning, stacklevel=4,
             )  # fmt: skip
         result = plan.enter(args, kwargs)

@@ -16,8 +16,10 @@ from ..core import Tensor, wrap
 from ..duck import CHANGES
 from ..memory import CLOCK
 from ..mode import MODE
-from .capture import PLAIN, Attributes, Entry, Place
-from .results import Output, View
+from .kinds import alike, plain
+from .live import SYMBOLS, Live, spelled
+from .places import Attributes, Cache, Entry, Members, Missing, Place
+from .results import THERE, Output, View
 from .tree import Kind, Leaves
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 MISS = object()  # the answer of a plan that is not made for a call
+GONE = (LookupError, ValueError, AttributeError, TypeError, ArithmeticError)  # what is looked at is not there any more
 INLINE = 12  # tensors up to which each is looked at in a line of its own
 
 
@@ -84,7 +87,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     settings = numbers(w, plan)
     held(w, plan)
     w.lines[start:] = ["    " + line for line in w.lines[start:]]
-    w.add("except (KeyError, IndexError, ValueError, AttributeError):")  # what is looked at is not there any more
+    w.add(f"except ({', '.join(error.__name__ for error in GONE)}):")
     w.add("return MISS", 2)
     w.add("acquire()")  # the buffers are one thread's at a time
     w.add("try:")
@@ -119,7 +122,9 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         w.unless(f"[id(x) if id(x) in {known} else 0 for x in leaves.arrays] == {pattern}")
         w.add("arrays = [x.array if isinstance(x, Tensor) else x for x in leaves.arrays]")
         names = [f"arrays[{i}]" for i in range(len(plan.leaves.arrays))]
-        for name in names:
+        for name, given in zip(names, plan.leaves.arrays, strict=True):
+            if plan.run.trace.layout:
+                w.unless(layout(name, given))
             w.add(f"shared({name})")
         return names
     w.unless(f"len(args) == {len(args)} and not kwargs")
@@ -131,14 +136,21 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         w.add(f"{x} = args[{i}]")
         if tensor:
             nodes = f"{x}.node is {'not ' * needs}None and {x}._grad is {'not ' * grad}None"
-            w.unless(f"isinstance({x}, Tensor) and {nodes}")
+            w.unless(f"isinstance({x}, Tensor) and {nodes} and {x}.__class__ is {w.name(tensor, 'Kind')}")
             w.add(f"{x} = {x}.array")
         d = w.name(dtype, "dtype")
         w.unless(f"{x}.__class__ is ndarray and {x}.shape == {shape} and ({x}.dtype is {d} or {x}.dtype == {d})")
         w.unless(f"{x}.strides == {strides}")
+        if plan.run.trace.layout:
+            w.unless(f"{x}.flags.writeable is {writeable(plan.leaves.arrays[i])}")
         w.add(f"if {x}.base is not None{f' or id({x}) in owners' * plan.own_memory}: shared({x})")
         names.append(x)
     return names
+
+
+def writeable(given: Any) -> bool:
+    """Whether an argument of the recording could be written to; asked where the step asked for its flags."""
+    return bool((given.array if isinstance(given, Tensor) else given).flags.writeable)
 
 
 def identities(w: Writer, plan: Plan, args: tuple[Kind, ...]) -> None:
@@ -183,16 +195,18 @@ def reading(w: Writer, place: Place) -> str:
     if isinstance(place.container, Entry):
         return f"{w.name(place.container.array, 'a')}.item()"
     container = w.name(place.container, "c")
-    return f"{container}.cell_contents" if place.key is None else f"{container}[{w.name(place.key, 'key')}]"
+    key = repr(place.key) if type(place.key) in (str, int) else w.name(place.key, "key")
+    return f"{container}.cell_contents" if place.key is None else f"{container}[{key}]"
 
 
 def facts(w: Writer, plan: Plan) -> None:
     """Plain values by equality, everything else by identity."""
     for place, value in plan.run.reach.facts:
-        read, known = reading(w, place), w.name(value, "fact")
-        if isinstance(value, PLAIN) and value is not None and not isinstance(value, bool | type):
-            w.add(f"now = {read}")
-            w.unless(f"now is {known} or (now.__class__ is {known}.__class__ and repr(now) == repr({known}))")
+        read = reading(w, place)
+        known = repr(value) if value is None or type(value) is bool else w.name(value, "fact")
+        if plain(value) and value is not None and value.__class__ is not bool:
+            w.names["alike"] = alike
+            w.unless(f"(now := {read}) is {known} or alike(now, {known})")
         else:
             w.unless(f"{read} is {known}")
     for container, n, _ in plan.run.reach.lengths:
@@ -208,8 +222,15 @@ def facts(w: Writer, plan: Plan) -> None:
     for container, keys, _ in plan.run.reach.orders:
         if len(keys) > 1:
             w.unless(f"list({w.name(container, 'c')}) == {w.name(keys, 'keys')}")
-    for container, content, _ in plan.run.reach.sets:
-        w.unless(f"{w.name(container, 'c')} == {w.name(content, 'set')}")
+    for watch in plan.run.reach.watched:
+        if isinstance(watch, Cache):
+            continue
+        if isinstance(watch, Members):
+            w.unless(f"len({w.name(watch.fields, 'c')}) == {len(watch.keys)}")
+        elif isinstance(watch, Missing) and isinstance(watch.container, dict):
+            w.unless(f"{w.name(watch.key, 'key')} not in {w.name(watch.container, 'c')}")
+        else:
+            w.unless(f"{w.name(watch, 'watch')}.same()")
     for array, before, _ in plan.run.reach.frozen:
         w.unless(f"{w.name(array, 'a')}.tobytes() == {w.name(before.tobytes(), 'content')}")
 
@@ -219,7 +240,8 @@ def memory(w: Writer, plan: Plan) -> None:
     tensors = [(h, plan.given[v]) for v, h in plan.used if isinstance(h, Tensor)]
     for value, holder in plan.used:
         if isinstance(holder, Place):
-            w.unless(f"{reading(w, holder)} is {w.name(plan.given[value], 'a')}")
+            a, array = w.name(plan.given[value], "a"), plan.given[value]
+            w.unless(f"{reading(w, holder)} is {a} and {a}.shape == {array.shape} and {a}.strides == {array.strides}")
     if len(tensors) <= INLINE:
         for tensor, array in tensors:
             w.unless(f"{w.name(tensor, 't')}.array is {w.name(array, 'a')}")
@@ -228,7 +250,7 @@ def memory(w: Writer, plan: Plan) -> None:
         w.names.update(array_of=attrgetter("array"), is_=is_)
         w.unless(f"all(map(is_, map(array_of, {owners}), {arrays}))")
     for tensor, grad in plan.patterns:
-        w.unless(f"{w.name(tensor, 't')}._grad is {w.name(grad, 'g')}")
+        w.unless(f"{w.name(tensor, 't')}._grad is {'not None' if grad is THERE else w.name(grad, 'g')}")
 
 
 def numbers(w: Writer, plan: Plan) -> list[str]:
@@ -242,6 +264,8 @@ def numbers(w: Writer, plan: Plan) -> list[str]:
             conditions[value].append(f"%s == {known}")
         else:
             conditions[value].append(f"{w.name(compare, 'is_')}(%s, {known}) is {outcome}")
+    for _, live, other, _ in plan.run.trace.derived:
+        needed |= {value for one in (live, other) if isinstance(one, Live) for value, _ in one.settings or ()}
     names: dict[Any, str] = {}
     for value, place in places.items():
         tests = list(dict.fromkeys(conditions[value]))
@@ -253,6 +277,8 @@ def numbers(w: Writer, plan: Plan) -> list[str]:
             w.add(f"if {name} is not {w.name(place.get(), 'n')}:")  # unless it is the very number of before
             number = f"{name}.__class__ is not bool and isinstance({name}, (int, float))"
             w.add(f"    if not ({' and '.join([number, *(test % name for test in tests)])}): return MISS")
+    for compare, live, other, outcome in plan.run.trace.derived:
+        w.unless(f"{SYMBOLS[compare].format(spelled(live, names), spelled(other, names))} is {outcome}")
     return [names.get(value, "None") for value in plan.program.settings]
 
 

@@ -1,12 +1,13 @@
 """Live: a Python number that is read anew at each run: a learning rate, an optimiser's count, `loss.item()`.
 
 Arithmetic on it goes into the program. A comparison is answered at once and remembered as a condition of the program,
-if the number is known before a run (a setting); where only the run computes it, a branch on it cannot be compiled.
+if the number can be computed before a run, from settings; where only the run computes it, a branch cannot be compiled.
 Read `capture.py` next: where settings and memory are found.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,25 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """A number's stand-in. `settings` are the numbers it is computed from, None if the run itself computes it."""
+    """A number's stand-in. `settings` are the numbers it is computed from, None if the run itself computes it.
 
-    __slots__ = ("actual", "settings", "trace", "value")
+    made: the function and the numbers of which it was made; None for a setting itself.
+    """
+
+    __slots__ = ("actual", "made", "settings", "trace", "value")
     known_number = True
 
-    def __init__(self, trace: Trace, value: Value, actual: Any, settings: frozenset[Any] | None) -> None:
-        self.trace, self.value, self.actual, self.settings = trace, value, actual, settings
+    def __init__(
+        self, trace: Trace, value: Value, actual: Any, settings: frozenset[Any] | None, made: Any = None
+    ) -> None:
+        self.trace, self.value, self.actual, self.settings, self.made = trace, value, actual, settings, made
+
+    def spelled(self, names: dict[Value, str]) -> str:
+        """The expression that computes it from the settings, which have names."""
+        if self.made is None:
+            return names[self.value]
+        function, args = self.made
+        return SYMBOLS[function].format(*[spelled(arg, names) for arg in args])
 
     def __repr__(self) -> str:
         return repr(self.pinned())
@@ -62,6 +75,22 @@ class Live:
 
     def __round__(self, digits: Any = None) -> Any:
         return round(self.pinned(), digits)
+
+
+SYMBOLS = {
+    operator.add: "({} + {})", operator.sub: "({} - {})", operator.mul: "({} * {})", operator.truediv: "({} / {})",
+    operator.floordiv: "({} // {})", operator.mod: "({} % {})", operator.pow: "({} ** {})", operator.neg: "(-{})",
+    operator.pos: "(+{})", operator.abs: "abs({})", operator.eq: "({} == {})", operator.ne: "({} != {})",
+    operator.lt: "({} < {})", operator.le: "({} <= {})", operator.gt: "({} > {})", operator.ge: "({} >= {})",
+}  # fmt: skip
+
+
+def spelled(number: Any, names: dict[Value, str]) -> str:
+    """A number as an expression of Python."""
+    if isinstance(number, Live):
+        return number.spelled(names)
+    exact = number if isinstance(number, int) else float(number)
+    return repr(exact) if math.isfinite(exact) else f"float({str(exact)!r})"
 
 
 def is_number(x: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..alias import class_of
 from ..core import Leaf, Tensor, wrap
 from ..duck import begin_trace, end_trace
 from ..errors import CompileError
@@ -21,9 +22,9 @@ from .live import Live
 from .ownership import movable, no_overlaps
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
-from .results import Output, Unreadable
+from .results import THERE, Output, Unreadable
 from .returned import differentiate, output
-from .same import difference
+from .same import ids, unlike
 from .trace import Trace
 from .tracer import Storage, Tracer
 from .tree import Leaves, key_orders, mapped
@@ -111,6 +112,7 @@ class Run:
                 tensor.node.hooks = dict(tensor.node.hooks) if tensor.node.hooks else None
         for generator in self.reach.generators:
             self.private.take(generator)
+        self.private.undo += [watch.restore for watch in self.reach.watched]
 
     def _tensor(self, tensor: Tensor, name: str, toggle: bool) -> None:
         array, grad = tensor.array, tensor._grad
@@ -144,7 +146,8 @@ class Run:
         if not isinstance(leaf, Tensor):
             self.inputs[i] = tracer
             return tracer
-        tensor: Any = wrap(tracer)
+        tensor: Any = object.__new__(class_of(leaf))
+        tensor.array, tensor.node, tensor._grad = tracer, None, None
         if leaf.node is not None:
             tensor.node = Leaf(tensor)
         if leaf._grad is not None:
@@ -292,7 +295,7 @@ class Run:
         changed += [place.name for place, stand_in in self._places if place.get() is not stand_in]
         changed += self.as_was.changed()
         changed += [name for c, n, name in lengths if len(c) != n and id(c) not in born]
-        changed += [name for c, content, name in self.reach.sets if c != content]
+        changed += [watch.name for watch in self.reach.watched if not watch.same()]
         changed += [name for c, keys, name in self.reach.orders if id(c) not in born and list(c) != keys]
         if changed:
             named = ", ".join(map(repr, dict.fromkeys(changed)))
@@ -315,19 +318,25 @@ def marks(tensor: Tensor) -> tuple[Any, ...]:
     return (None,) if node is None else (id(node), *(node.hooks or ()))
 
 
-def looked_at(run: Run, strange: Run | None) -> list[tuple[Tensor, Any]]:
-    """The leaves whose gradient of before the step reads, with that gradient (None if it must not be there).
+def looked_at(run: Run, strange: Run | None, same: bool) -> list[tuple[Tensor, Any]]:
+    """The leaves whose gradient of before the step reads, with that gradient (None, or THERE, if no more counts).
 
-    `strange` is a run in which leaves without a gradient had one; None if that run failed.
+    `strange` is a run in which leaves without a gradient had one; None if that run failed. same: it went like others.
     """
     read = {value for call in run.program.calls for value in call.inputs()} | set(run.program.results())
     there = {id(holder) for value, holder in run.memory if value in read or value in run.program.writes}
-    found = [(t, t._grad) for t, _ in run.reach.tensors.values() if t._grad is not None and id(t._grad) in there]
-    leaves = [t for t, _ in run.reach.tensors.values() if isinstance(t.node, Leaf)]
+    tensors = [t for t, _ in run.reach.tensors.values()]
+    found: list[Any] = [(t, t._grad) for t in tensors if t._grad is not None and id(t._grad) in there]
+    leaves = [t for t in tensors if isinstance(t.node, Leaf)]
     if strange is None:
         return [(t, t._grad) for t in leaves]
     read = {value for call in strange.program.calls for value in call.inputs()} | set(strange.program.results())
-    return found + [(t, None) for t, storage in strange.strange.values() if storage.version or storage.value in read]
+    found += [(t, None) for t, storage in strange.strange.values() if storage.version or storage.value in read]
+    if same:
+        return found
+    known, returned = {id(t) for t, _ in found}, {id(None), *ids(run.out)}
+    rest = [t for t in leaves if id(t) not in known]  # of these it may count whether there is one
+    return found + [(t, t._grad if id(t._grad) in returned else THERE) for t in rest]
 
 
 def attempt(function: Callable[..., Any], reach: Reach, leaves: Leaves, toggle: bool = False) -> Run:
@@ -370,7 +379,7 @@ def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[
     second: Run | None = None
     try:
         second = attempt(function, reach, leaves, toggle=True)
-        same = not difference(first.program, second.program)
+        same = not unlike(first, second)
     except Exception:  # the step does not work without, or with, the gradients of before
         same, second = False, None
     if second is not None:
@@ -379,14 +388,14 @@ def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[
         had = any(t._grad is not None for t, _ in reach.tensors.values() if isinstance(t.node, Leaf))
         run = first if had else second
         run.grads += [(t, None) for t in {id(t): t for t in (*first.cleared, *second.cleared)}.values()]
-        return run, looked_at(first, second)
+        return run, looked_at(first, second, same)
     third = attempt(function, reach, leaves)
     third.grads += [(t, None) for t in third.cleared]
     set_by_others(first, third)
-    told = difference(first.program, third.program)
+    told = unlike(first, third)
     if told:
         raise CompileError(
             f"tg.compile: the step is not the same when it is run twice with the same arguments: {told}. It draws "
             "numbers that are not tinygrad_bp's, reads a clock, a file or an iterator: pass what changes as an argument"
         )
-    return third, looked_at(third, second)
+    return third, looked_at(third, second, same)

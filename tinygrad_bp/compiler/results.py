@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .tracer import Tracer
 
 
+THERE = object()  # in the place of a gradient of before of which only counts that it is there
+
+
 class Output:
     """A leaf of what the step returns: where in the program's outputs, or numbers, it stands.
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from .kinds import plain
 from .program import CONSTANT, Call, Program, Value
+from .results import Output, View
+from .tree import mapped
+
+if TYPE_CHECKING:
+    from .recording import Run
 
 
 def difference(a: Program, b: Program) -> str:
@@ -54,3 +62,32 @@ def _same(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
     if isinstance(x, float):
         return x == y or (x != x and y != y)
     return bool(x == y) or (hasattr(x, "__qualname__") and x.__qualname__ == y.__qualname__) or hasattr(x, "function")
+
+
+def unlike(first: Run, second: Run) -> str:
+    """What two recordings do differently, in words; "" if it is nothing."""
+    told = difference(first.program, second.program)
+    one, other = ([run.out, [x for _, x in run.numbers], [x for _, _, x in run.births]] for run in (first, second))
+    return told or "what it returns or leaves behind differs" * (told_apart(one) != told_apart(other))
+
+
+def told_apart(tree: Any) -> Any:
+    """What a step returned, such that two are equal if nobody can tell them from each other."""
+    return mapped(tree, _told)
+
+
+def _told(leaf: Any) -> Any:
+    if isinstance(leaf, Output):
+        return "output", leaf.kind, leaf.index, leaf.freed
+    if isinstance(leaf, View):
+        return "view", leaf.tensor, leaf.index, len(leaf.path)
+    if type(leaf) is np.ndarray:
+        return "array", leaf.shape, leaf.dtype, leaf.tobytes()
+    return (type(leaf), repr(leaf)) if plain(leaf) else id(leaf)
+
+
+def ids(tree: Any) -> set[int]:
+    """The leaves of a tree, by identity."""
+    found: list[int] = []
+    mapped(tree, lambda leaf: found.append(id(leaf)))
+    return set(found)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Tensor
+from .live import SYMBOLS, Live, spelled
 from .names import identifier
 from .rehearse import where
 from .results import Output, View
@@ -167,6 +168,13 @@ class Script:
             if value in self.local:
                 sign = "==" if compare is None else SIGNS[compare]
                 test = f"{'' if outcome else 'not '}{self.local[value]} {sign} {literal(number)}"
+                line = f"_holds({quoted(test)}, {test})"
+                self.before += [line] * (line not in self.before)
+        for compare, live, other, outcome in run.trace.derived:
+            settings = {value for one in (live, other) if isinstance(one, Live) for value, _ in one.settings or ()}
+            if settings <= self.local.keys():
+                told = SYMBOLS[compare].format(spelled(live, self.local), spelled(other, self.local))
+                test = f"{'' if outcome else 'not '}{told}"
                 line = f"_holds({quoted(test)}, {test})"
                 self.before += [line] * (line not in self.before)
         return found

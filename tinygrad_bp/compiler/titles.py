@@ -8,8 +8,12 @@ from __future__ import annotations
 import types
 from typing import Any
 
+import numpy as np
+
 from ..core import Tensor
+from ..errors import CompileError
 from ..nn.module import Module
+from ..nn.parameter import Parameter
 from ..nn.state import places
 from .capture import Reach
 from .tree import Leaves
@@ -20,11 +24,27 @@ def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     reach = Reach()
     reach.visit(function, getattr(function, "__name__", type(function).__name__))
     leaves = Leaves(args, kwargs, code_of(function))
-    for i, value in enumerate(leaves.fixed):
-        reach.visit(value, f"argument_{i}")
+    for name, leaf in zip(leaves.names, leaves.arrays, strict=True):
+        check(leaf, name)
+    for name, value in zip(leaves.titles, leaves.fixed, strict=True):
+        reach.visit(value, name)
+    for part in (part for order in leaves.orders for part in order):
+        reach.visit(part, getattr(part, "__name__", repr(part)))
+    reach.finish()
     reach.named()
     entitle(reach)
     return reach, leaves
+
+
+def check(leaf: Any, name: str) -> None:
+    """Refuse an argument that looks like an array and is more."""
+    array, kind = leaf.array if isinstance(leaf, Tensor) else leaf, type(leaf)
+    if kind not in (Tensor, Parameter, np.ndarray) or getattr(leaf, "__dict__", None) or array.dtype.kind in "OV":
+        raise CompileError(
+            f"tg.compile: the argument {name!r}, of class '{kind.__module__}.{kind.__qualname__}' and dtype "
+            f"{array.dtype}, holds more than numbers, which the step could read unseen. Instead: pass `np.asarray(x)`, "
+            "or `x.detach()`, and what else the step needs as arguments of their own"
+        )
 
 
 def code_of(function: Any) -> Any:
@@ -57,7 +77,7 @@ def entitle(reach: Reach) -> None:
         keys.setdefault(id(tensor), key)
     variables: dict[int, str] = {}  # tensors of no model
     for place, value in (*reach.facts, *reach.kept):
-        if isinstance(value, Tensor):
+        if issubclass(type(value), Tensor):
             variables.setdefault(id(value), place.name)
     moved = {name: keys.get(i) or variables.get(i, name) for i, (_, name) in reach.tensors.items()}
     for i, (tensor, name) in list(reach.tensors.items()):

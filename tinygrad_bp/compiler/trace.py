@@ -43,6 +43,9 @@ class Trace:
         self.program = Program()
         self.names = names
         self.conditions: list[tuple[Any, Value, Any, Any]] = []  # (comparison, or None: is; setting; number; outcome)
+        self.derived: list[tuple[Any, Any, Any, bool]] = []  # the same for numbers made of settings: (…, Live, …, …)
+        self.asked: dict[Value, str] = {}  # settings whose value Python code asked for, and where
+        self.layout = False  # whether anybody asked how an array lies in memory
         self.written: list[Storage] = []
         self.places: dict[Value, Place] = {}  # where each setting is read
         self._primitives: dict[tuple[Any, ...], Primitive] = {}
@@ -261,16 +264,19 @@ class Trace:
         known = [a.settings for a in args if isinstance(a, Live)]
         settings = None if None in known else frozenset().union(*known)  # type: ignore[arg-type]
         self.write_down(self.primitive("number", function.__name__, function), args, {}, [value])
-        return Live(self, value, function(*real_of(args)), settings)
+        return Live(self, value, function(*real_of(args)), settings, (function, args))
 
     def condition(self, compare: Any, live: Live, other: Any) -> bool:
         """The answer to a comparison, which must stay the same for the program to hold."""
         if not self.mine():
             return bool(compare(*real_of((live, other))))
-        if isinstance(other, Live) or live.value not in self.program.settings:
+        if live.settings is None or (isinstance(other, Live) and other.settings is None):
             return bool(compare(self.pin(live), other.pinned() if isinstance(other, Live) else other))
-        outcome = bool(compare(live.actual, other))
-        self.conditions.append((compare, live.value, other, outcome))
+        outcome = bool(compare(live.actual, real_of(other)))
+        if isinstance(other, Live) or live.made is not None:
+            self.derived.append((compare, live, other, outcome))
+        else:
+            self.conditions.append((compare, live.value, other, outcome))
         return outcome
 
     def pin(self, live: Live) -> Any:
@@ -283,6 +289,7 @@ class Trace:
                 "return it from the step and look at it there; to choose between values use `tg.where`",
             )
         for value, real in live.settings:
+            self.asked.setdefault(value, caller())
             self.conditions.append((None, value, real, True))
         return live.actual
 

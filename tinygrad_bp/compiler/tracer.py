@@ -90,8 +90,19 @@ class Tracer(Duck):
     size = property(lambda self: self.actual.size)
     itemsize = property(lambda self: self.actual.itemsize)
     nbytes = property(lambda self: self.actual.nbytes)
-    strides = property(lambda self: self.actual.strides)
-    flags = property(lambda self: self.actual.flags)
+    strides = property(lambda self: self._laid_out().strides)
+    flags = property(lambda self: self._laid_out().flags)
+
+    def _laid_out(self) -> np.ndarray:
+        """The real array, to be asked how it lies in memory: the program then holds for arguments that lie so.
+
+        Memory that outlives the step is the very same array at each call.
+        """
+        home = self.storage.home
+        if home is None or home.kind != MEMORY:
+            self.storage.trace.layout = True
+        array: np.ndarray = self.actual
+        return array
 
     def __len__(self) -> int:
         return len(self.actual)

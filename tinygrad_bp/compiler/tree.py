@@ -5,33 +5,43 @@ Read `recording.py` next.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..alias import class_of
 from ..core import Tensor
+from .kinds import alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
 
 def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """The tree with every leaf changed; namedtuples stay what they are."""
-    if isinstance(tree, tuple):
-        parts = [mapped(part, change) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    if isinstance(tree, list):
+    """The tree with every leaf changed; namedtuples stay what they are. Lists and dicts of other classes are leaves."""
+    kind = type(tree)
+    if issubclass(kind, tuple) and kind.__dictoffset__ == 0:
+        return tuple.__new__(kind, [mapped(part, change) for part in tuple.__iter__(tree)])
+    if kind is list:
         return [mapped(part, change) for part in tree]
-    if type(tree) is dict:
+    if kind is dict:
         return {key: mapped(part, change) for key, part in tree.items()}
     return change(tree)
 
 
+def is_array(leaf: Any) -> bool:
+    """Whether a leaf is a Tensor or an array, and does not only say so, as a weak proxy of one does."""
+    return issubclass(type(leaf), Tensor | np.ndarray)
+
+
 def note_orders(tree: Any, orders: list[tuple[Any, ...]]) -> None:
-    """The keys of every dict in a tree, in the order in which its leaves come."""
+    """The keys of every dict in a tree, in the order in which its leaves come, and the classes of named tuples."""
     if type(tree) is dict:
-        orders.append(tuple(tree))
-    for part in tree.values() if type(tree) is dict else tree if isinstance(tree, tuple | list) else ():
+        orders.append(tuple(part for key in tree for part in (type(key), key)))
+    elif type(tree) not in (tuple, list) and isinstance(tree, tuple):
+        orders.append((type(tree),))
+    for part in tree.values() if type(tree) is dict else tree if type(tree) is list or isinstance(tree, tuple) else ():
         note_orders(part, orders)
 
 
@@ -42,11 +52,11 @@ def key_orders(tree: Any) -> list[tuple[Any, ...]]:
     return orders
 
 
-def count(tree: Any) -> int:
-    """How many tensors and arrays a tree has."""
+def count(tree: Any, kind: Callable[[Any], bool]) -> int:
+    """How many leaves of a kind a tree has."""
     found: list[Any] = []
     mapped(tree, found.append)
-    return sum(isinstance(leaf, Tensor | np.ndarray) for leaf in found)
+    return sum(map(kind, found))
 
 
 class Fixed:
@@ -60,15 +70,16 @@ class Fixed:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Fixed):
             return False
-        plain = isinstance(self.value, bool | int | float | complex | str | slice)
-        same = plain and type(self.value) is type(other.value)
-        return self.value is other.value or (same and repr(self.value) == repr(other.value))  # 0.0 and -0.0 are two
+        if type(self.value) is type(other.value) is slice:
+            ends = ("start", "stop", "step")
+            return all(alike(getattr(self.value, end), getattr(other.value, end)) for end in ends)
+        return alike(self.value, other.value)  # 0.0 and -0.0 are two
 
     __hash__ = None  # type: ignore[assignment]
 
 
 class Kind:
-    """A leaf that is an array: its class, shape, dtype, strides, whether a gradient is wanted and whether one is there.
+    """A leaf that is an array: a Tensor's class (or None), shape, dtype, strides, whether a gradient is wanted, is there.
 
     `first` is the number of the first array that is this very object.
     """
@@ -79,7 +90,8 @@ class Kind:
         array, node = (leaf.array, leaf.node) if isinstance(leaf, Tensor) else (leaf, None)
         self.first = first  # the number of the first array that is this very object
         grad = isinstance(leaf, Tensor) and leaf._grad is not None
-        self.facts = (isinstance(leaf, Tensor), array.shape, array.dtype, array.strides, node is not None, grad)
+        kind = class_of(leaf) if isinstance(leaf, Tensor) else None
+        self.facts = (kind, array.shape, array.dtype, array.strides, node is not None, grad)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Kind) and self.facts == other.facts and self.first == other.first
@@ -97,24 +109,34 @@ class Leaves:
         self.orders: list[tuple[Any, ...]] = []  # the keys of each dict, in order
         note_orders(self.tree, self.orders)
         self.spec = mapped(self.tree, self._take)
-        self.names = self._names(code)
+        self._code = code
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the arrays."""
+        return self._names(is_array)
+
+    @cached_property
+    def titles(self) -> list[str]:
+        """Names of all other leaves."""
+        return self._names(lambda leaf: not is_array(leaf))
 
     def _take(self, leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor | np.ndarray):
+        if not is_array(leaf):
             self.fixed.append(leaf)
             return Fixed(leaf)
         first = next((i for i, other in enumerate(self.arrays) if other is leaf), len(self.arrays))
         self.arrays.append(leaf)
         return Kind(leaf, first)
 
-    def _names(self, code: Any) -> list[str]:
-        """A name for each array: the parameter's where it is one, else its number."""
-        args, kwargs = self.tree
+    def _names(self, kind: Callable[[Any], bool]) -> list[str]:
+        """A name for each leaf of a kind: the parameter's where it is one, else its number."""
+        (args, kwargs), code = self.tree, self._code
         names = list(code.co_varnames[: code.co_argcount]) if code is not None else []
         names += [f"x{i}" for i in range(len(names), len(args))]
         found: list[str] = []
         for name, part in [*zip(names, args, strict=False), *kwargs.items()]:
-            below = count(part)
+            below = count(part, kind)
             found += [name] if below == 1 else [f"{name}_{i}" for i in range(below)]
         return found
 
@@ -128,5 +150,5 @@ class Leaves:
         """(args, kwargs) with make(i, leaf) in the place of the i-th array."""
         numbers = iter(range(len(self.arrays)))
         return mapped(
-            self.tree, lambda leaf: make(next(numbers), leaf) if isinstance(leaf, Tensor | np.ndarray) else leaf
+            self.tree, lambda leaf: make(next(numbers), leaf) if is_array(leaf) else leaf
         )

@@ -99,7 +99,7 @@ def alone() -> bool:
 
 def containers(reach: Reach) -> list[Any]:
     """The lists, dicts and sets that the step reaches, each once."""
-    tables = (reach.lengths, reach.sizes, reach.rows, reach.orders, reach.sets)
+    tables = (reach.lengths, reach.sizes, reach.rows, reach.orders)
     found = [entry[0] for table in tables for entry in table]
     for optimizer in reach.optimizers:
         found += [vars(optimizer), optimizer.param_groups, *optimizer.param_groups]
