@@ -122,9 +122,9 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         w.unless(f"[id(x) if id(x) in {known} else 0 for x in leaves.arrays] == {pattern}")
         w.add("arrays = [x.array if isinstance(x, Tensor) else x for x in leaves.arrays]")
         names = [f"arrays[{i}]" for i in range(len(plan.leaves.arrays))]
-        for name, given in zip(names, plan.leaves.arrays, strict=True):
+        for name, leaf in zip(names, plan.leaves.kinds, strict=True):
             if plan.run.trace.layout:
-                w.unless(layout(name, given))
+                w.unless(f"{name}.flags.writeable is {leaf.writeable}")
             w.add(f"shared({name})")
         return names
     w.unless(f"len(args) == {len(args)} and not kwargs")
@@ -142,15 +142,10 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         w.unless(f"{x}.__class__ is ndarray and {x}.shape == {shape} and ({x}.dtype is {d} or {x}.dtype == {d})")
         w.unless(f"{x}.strides == {strides}")
         if plan.run.trace.layout:
-            w.unless(f"{x}.flags.writeable is {writeable(plan.leaves.arrays[i])}")
+            w.unless(f"{x}.flags.writeable is {leaf.writeable}")
         w.add(f"if {x}.base is not None{f' or id({x}) in owners' * plan.own_memory}: shared({x})")
         names.append(x)
     return names
-
-
-def writeable(given: Any) -> bool:
-    """Whether an argument of the recording could be written to; asked where the step asked for its flags."""
-    return bool((given.array if isinstance(given, Tensor) else given).flags.writeable)
 
 
 def identities(w: Writer, plan: Plan, args: tuple[Kind, ...]) -> None:

@@ -79,16 +79,17 @@ class Fixed:
 
 
 class Kind:
-    """A leaf that is an array: a Tensor's class (or None), shape, dtype, strides, whether a gradient is wanted, is there.
+    """A leaf that is an array: Tensor's class or None, shape, dtype, strides, whether a gradient is wanted, is there.
 
     `first` is the number of the first array that is this very object.
     """
 
-    __slots__ = ("facts", "first")
+    __slots__ = ("facts", "first", "writeable")
 
     def __init__(self, leaf: Any, first: int) -> None:
         array, node = (leaf.array, leaf.node) if isinstance(leaf, Tensor) else (leaf, None)
         self.first = first  # the number of the first array that is this very object
+        self.writeable = bool(array.flags.writeable)  # no fact: looked at only where the step asks for it
         grad = isinstance(leaf, Tensor) and leaf._grad is not None
         kind = class_of(leaf) if isinstance(leaf, Tensor) else None
         self.facts = (kind, array.shape, array.dtype, array.strides, node is not None, grad)
@@ -105,6 +106,7 @@ class Leaves:
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], code: Any = None) -> None:
         self.tree: Any = (args, kwargs)
         self.arrays: list[Any] = []
+        self.kinds: list[Kind] = []  # of the arrays
         self.fixed: list[Any] = []  # leaves that are no arrays
         self.orders: list[tuple[Any, ...]] = []  # the keys of each dict, in order
         note_orders(self.tree, self.orders)
@@ -127,7 +129,8 @@ class Leaves:
             return Fixed(leaf)
         first = next((i for i, other in enumerate(self.arrays) if other is leaf), len(self.arrays))
         self.arrays.append(leaf)
-        return Kind(leaf, first)
+        self.kinds.append(Kind(leaf, first))
+        return self.kinds[-1]
 
     def _names(self, kind: Callable[[Any], bool]) -> list[str]:
         """A name for each leaf of a kind: the parameter's where it is one, else its number."""
@@ -142,8 +145,8 @@ class Leaves:
 
     def rest(self, kept: Container[int]) -> None:
         """Let go of the arguments, but of those arrays whose identity is `kept`, which somebody else holds anyway."""
+        _ = self.names, self.titles  # read from the tree for the last time
         self.tree = None
-        self.fixed = []
         self.arrays = [x if id(x) in kept else None for x in self.arrays]
 
     def filled(self, make: Callable[[int, Any], Any]) -> Any:

@@ -54,7 +54,7 @@ def differences(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
                 "`with tg.no_grad(): x.copy_(new)`"
             )
     for tensor, grad in plan.patterns:
-        if tensor.grad is None if grad is THERE else tensor.grad is not grad:
+        if tensor._grad is None if grad is THERE else tensor._grad is not grad:
             yield (
                 f"the gradient of a tensor of shape {tuple(tensor.array.shape)} is another one, or comes and goes, "
                 "from call to call. Call `optimizer.zero_grad()` in the step"
@@ -67,11 +67,12 @@ def arguments(plan: Plan, leaves: Leaves) -> Iterator[str]:
         if not alike(now, was):
             shown = f" ({was!r}, now {now!r})" if plain(was) and plain(now) else ""
             yield f"the argument {name!r} changes from call to call{shown}. {AS_TENSOR}"
-    for name, was, now in zip(plan.leaves.names, plan.leaves.arrays, leaves.arrays, strict=False):
-        if was.shape != now.shape or was.dtype != now.dtype:
+    for name, was, now in zip(plan.leaves.names, plan.leaves.kinds, leaves.kinds, strict=False):
+        if was.facts[1:3] != now.facts[1:3]:
+            (shape, dtype), (new_shape, new_dtype) = was.facts[1:3], now.facts[1:3]
             yield (
-                f"the argument {name!r} changes from call to call ({was.dtype}{tuple(was.shape)}, now "
-                f"{now.dtype}{tuple(now.shape)}). Pass it in few different shapes"
+                f"the argument {name!r} changes from call to call ({dtype}{tuple(shape)}, now "
+                f"{new_dtype}{tuple(new_shape)}). Pass it in few different shapes"
             )
 
 
