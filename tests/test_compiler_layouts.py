@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compile_kit import data, equal, net
+from compile_kit import data, equal, net, training
 from program_kit import Build, apply, assert_runs, checked, left, names
 
 import tinygrad_bp as tg
@@ -196,3 +196,13 @@ def test_gradients_that_lie_by_columns(compile: Any, see: Any) -> None:
     step = compile(step)
     for i in range(4):
         see(step(data(8, 9, seed=i)), w, v, w.grad.is_contiguous(), (w.grad**2).sum())
+
+
+def test_a_turned_weight_is_turned_again_when_its_momentum_is_born() -> None:
+    model = net(512, 32, 3)
+    step = tg.compile(training(model, tg.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)))
+    for _ in range(2):  # the second program is recorded with the weight as the first has laid it
+        step(data(4, 512), data(4, 3))
+        (first,) = [line for line in step.source.splitlines() if "x.dot(" in line]
+        assert "weight_T" not in first
+        assert step.source.count(", lr_array, ") == 1

@@ -79,13 +79,17 @@ class Search:
             members = []
             for other in candidates:
                 known = self.match(chain, other) if other not in taken else None
-                if known is None or any(value in self.shown and not in_rows(value) for value in known.values()):
-                    continue  # in one piece each lies row by row
+                if known is None or not all(map(self.lies_in_rows, known.values())):
+                    continue
                 if taken.isdisjoint(parts := self._owned(chain, known)):
                     taken |= parts
                     members.append(known)
             if len(members) > 1:
                 yield Group(chain, members)
+
+    def lies_in_rows(self, value: Value) -> bool:
+        """Whether a value may lie row by row, as all do in one piece; movable memory that does not was turned."""
+        return value not in self.shown or in_rows(value) or may_move(value)
 
     # ------------------------------------------------------------------------------------ one chain alone
 
