@@ -14,7 +14,7 @@ import numpy as np
 
 from ..program import MEMORY, NESTED, RESULT, Value, in_rows
 from .common import key_of
-from .words import made_by, shown_in
+from .words import made_by, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Search:
 
     def __init__(self, program: Program) -> None:
         self.program, self.writes = program, program.writes
-        self.makers, self.shown = made_by(program), shown_in(program)
+        self.makers, self.shown = made_by(program), shown(program)
         self.order = {call: i for i, call in enumerate(program.calls)}
         self.shared = self._shared_scalars()
         self.reached_by: dict[Any, list[Value]] = {}  # call or written Value → the memories whose content it makes
