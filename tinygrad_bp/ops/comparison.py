@@ -40,7 +40,8 @@ FOLDED = (Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True
 
 
 def _count_nonzero(x: Any, axis: Any, keepdims: bool) -> Any:
-    return np.count_nonzero(x, axis=None if axis == () else axis, keepdims=keepdims)  # () means all, as in PyTorch
+    every = axis is None or axis == ()  # () means all, as in PyTorch
+    return np.count_nonzero(x, axis=tuple(range(x.ndim)) if every else axis, keepdims=keepdims)
 
 
 argmax = constant(_arg(np.argmax), "position of the largest, the first of a tie", numpy=(np.argmax,), cases=FOLDED)
