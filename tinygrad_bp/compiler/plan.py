@@ -33,6 +33,7 @@ from .program import MEMORY, Value
 from .recording import Run, marks
 from .results import Output, View
 from .source import write
+from .strides import lying
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -244,7 +245,8 @@ class Plan:
         count = len(self.program.outputs)
         if spec.kind == "number":
             return values[count + spec.index]
-        return wrap(np.asarray(values[spec.index], order="C"))  # so that it may be laid beside the parameters' others
+        # As eagerly: a turned gradient would begin a state that may not be laid beside the parameters' others.
+        return wrap(lying(np.asarray(values[spec.index]), self.recorded.outputs[spec.index].strides))
 
     def failed(self, error: BaseException) -> None:
         """Say whether an error came before or after the first change of a parameter."""

@@ -192,9 +192,9 @@ class Trace:
                 storage.own()
         new = new if traced(new) else np.asarray(new, target.dtype)
         same = getattr(new, "shape", ()) == target.shape and getattr(new, "dtype", None) == target.dtype
-        value = self.lower(new)
-        if target.path or not same or value.strides != storage.actual.strides:
-            real = storage.actual
+        value, real = self.lower(new), storage.actual
+        turned = storage.home is not None and storage.home.movable and not real.flags.c_contiguous  # by the pass `turn`
+        if target.path or not same or (value.strides != real.strides and not turned):
             out = Value(RESULT, real.shape, real.dtype, "", self._scope, real.strides)
             self.write_down(ASSIGN, (Known(storage.value), new, target.path), {}, [out])
             value = out

@@ -49,8 +49,8 @@ def _several(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _all_or_several(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Here an empty tuple means all."""
-    return x, (None if axis is None else normal_axes(axis, x.ndim, "count_nonzero")) or None, keepdims
+    """Here an empty tuple means all; each axis by its number, since NumPy 2.0 counts otherwise without asking us."""
+    return x, normal_axes(axis, x.ndim, "count_nonzero"), keepdims
 
 
 def _sorting(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:

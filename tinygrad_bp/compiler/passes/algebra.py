@@ -15,7 +15,7 @@ import numpy as np
 
 from ..program import CONSTANT, Value
 from .layout import shorter_view, smaller_operands, superfluous_copy
-from .words import Products, is_ufunc, made_by, number, rebuilt, replaceable, shown_in
+from .words import Products, is_ufunc, made_by, number, rebuilt, replaceable, shown
 
 if TYPE_CHECKING:
     from ..program import Call, Program
@@ -41,7 +41,7 @@ class Facts:
 
     @cached_property
     def shown(self) -> set[Value]:
-        return shown_in(self.program)
+        return shown(self.program)
 
     @cached_property
     def products(self) -> Products:

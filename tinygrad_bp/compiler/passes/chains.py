@@ -14,7 +14,7 @@ import numpy as np
 
 from ..program import MEMORY, NESTED, RESULT, Value, in_rows
 from .common import key_of
-from .words import made_by, shown_in
+from .words import made_by, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Search:
 
     def __init__(self, program: Program) -> None:
         self.program, self.writes = program, program.writes
-        self.makers, self.shown = made_by(program), shown_in(program)
+        self.makers, self.shown = made_by(program), shown(program)
         self.order = {call: i for i, call in enumerate(program.calls)}
         self.shared = self._shared_scalars()
         self.reached_by: dict[Any, list[Value]] = {}  # call or written Value → the memories whose content it makes
@@ -79,13 +79,17 @@ class Search:
             members = []
             for other in candidates:
                 known = self.match(chain, other) if other not in taken else None
-                if known is None or any(value in self.shown and not in_rows(value) for value in known.values()):
-                    continue  # in one piece each lies row by row
+                if known is None or not all(map(self.lies_in_rows, known.values())):
+                    continue
                 if taken.isdisjoint(parts := self._owned(chain, known)):
                     taken |= parts
                     members.append(known)
             if len(members) > 1:
                 yield Group(chain, members)
+
+    def lies_in_rows(self, value: Value) -> bool:
+        """Whether a value may lie row by row, as all do in one piece; movable memory that does not was turned."""
+        return value not in self.shown or in_rows(value) or may_move(value)
 
     # ------------------------------------------------------------------------------------ one chain alone
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..program import CONSTANT, RESULT, Call, Primitive, Program, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 GETITEM = Primitive("view", "getitem", operator.getitem)
 RESHAPE = Primitive("view", "reshape", np.reshape)
@@ -84,20 +84,15 @@ def number(operand: Any) -> Any:
 # laid out otherwise may give another last bit. An exact pass may change the layout of a Value only where none sees it.
 
 
-def shown(calls: Sequence[Call], results: Iterable[Value]) -> set[Value]:
-    """Values whose layout may show: what the caller gets, and what is read by more than one entry at a time."""
-    found = set(results)
-    for call in reversed(calls):
-        if call.prim.kind == "view":
-            if call.out in found:
-                found.add(call.args[0])
-        elif call.prim.kind not in ("ufunc", "assign", "gather") and call.prim.name not in ("copy", "astype"):
+def shown(program: Program) -> set[Value]:
+    """Values whose layout may show: what the caller gets, what is read by more than one entry at a time, and what
+    either is made of entry by entry: a call that keeps a layout may go, and then its input is read in its place."""
+    found = {*program.outputs, *(g for _, g in program.gradients)}
+    for call in reversed(program.calls):
+        entrywise = call.prim.kind in ("ufunc", "view", "assign") or call.prim.name in ("copy", "astype")
+        if call.prim.kind != "gather" and (not entrywise or any(out in found for out in call.outs)):
             found.update(call.inputs())
     return found
-
-
-def shown_in(program: Program) -> set[Value]:
-    return shown(program.calls, (*program.outputs, *(g for _, g in program.gradients)))
 
 
 def replaceable(value: Value, other: Value, visible: set[Value]) -> bool:
