@@ -75,12 +75,12 @@ def test_the_result_lies_to_its_input_as_in_pytorch(call: str) -> None:
     expected, found = {}, {}
     for layout, array in LAYOUTS.items():
         for graph in (False, True):
+            if layout == "0-d" and "sum_to_size" in call:
+                continue  # a copy of a single number there, and the number itself here
             try:
                 expected[layout, graph] = relation(torch, call, array, graph)
             except (RuntimeError, IndexError, TypeError, ValueError):
                 continue  # PyTorch has no such form of this layout
-            if layout == "0-d" and "sum_to_size" in call:
-                continue  # a copy of a single number there, and the number itself here
             found[layout, graph] = relation(tg, call, array, graph)
     assert expected
     assert found == expected

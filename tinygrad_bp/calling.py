@@ -314,6 +314,7 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+ABOUT_NAMES = ("positional argument", "keyword argument", "multiple values", "keyword-only")
 UNCLEAR = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
@@ -322,7 +323,7 @@ def unclear(op: Op, args: Any, kwargs: dict[str, Any], error: Exception) -> Exce
 
     What is ours already, and Python's complaints about names of arguments, stay as they are.
     """
-    if isinstance(error, TensorError) or (isinstance(error, TypeError) and "argument" in str(error)):
+    if isinstance(error, TensorError) or (isinstance(error, TypeError) and any(w in str(error) for w in ABOUT_NAMES)):
         return error
     culprit = getattr(error, "obj", op)
     if any(culprit is value for value in args) and not isinstance(culprit, Tensor):

@@ -28,7 +28,7 @@ _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 
 def native(array: Any) -> Any:
     """An array in this machine's order of bytes: a copy of one that was read from a file of another machine."""
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return array if array.dtype.isnative else array.astype(array.dtype.type)
 
 
 def get_default_dtype() -> np.dtype[Any]:
@@ -65,13 +65,13 @@ def dtype_of(value: Any) -> np.dtype[Any]:
     """
     found: np.dtype[Any] | None
     try:
-        found = np.dtype(value).newbyteorder("=")
+        found = np.dtype(value)
     except TypeError:
         found = None
     if found is None or found.kind not in "biufc":
         told = "tg.float32, tg.float64, tg.float16, tg.int64, tg.int32, tg.int16, tg.int8, tg.uint8 and tg.bool"
         raise DtypeError(f"{value!r:.60} is no dtype for a tensor; there are {told}")
-    return found
+    return np.dtype(found.type)  # the one object that stands for it, in this machine's order of bytes
 
 
 def result_type(*arrays: Any) -> np.dtype[Any]:

@@ -36,9 +36,8 @@ def run_backward(
     totals: dict[Node, tuple[Any, bool]] = {}
     ready: list[tuple[Node, Any, bool]] = []
     found: list[tuple[Node, Any, bool]] = []
-    for node, g in roots:
-        if live is None or node in live:
-            _arrive(node, g, True, create, waiting, totals, ready)
+    for node, g in (roots if live is None else [root for root in roots if root[0] in live]):
+        _arrive(node, g, True, create, waiting, totals, ready)
     while ready:
         node, g, borrowed = ready.pop()
         if node.hooks:

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import dialect
 from .alias import give, root_of, written
+from .calling import stored
 from .core import Leaf, Tensor, wrap
 from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
@@ -159,6 +160,8 @@ def put_in(tensor: Any, value: Any, by: str) -> Any:
     refuse(tensor, by, graph)
     if np.ndim(given) or graph:
         refuse_coinciding(tensor, by)
+    if isinstance(given, int):
+        given = stored(by, given, tensor.array.dtype)
     shape, target = np.shape(given), tensor.array.shape
     surplus = len(shape) - len(target)
     if any(n not in (1, m) for n, m in zip(shape[max(surplus, 0) :], target[max(-surplus, 0) :], strict=True)) or any(

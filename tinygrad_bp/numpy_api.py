@@ -217,7 +217,8 @@ def _cumulative(name: str) -> Any:
 
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Any:
-    return F["clamp"](a, a_min if min is None else min, a_max if max is None else max)
+    low, high = a_min if min is None else min, a_max if max is None else max
+    return a.clone() if low is None and high is None else F["clamp"](a, low, high)
 
 
 def _order(a: Any, axis: Any = -1, descending: Any = False) -> Any:
@@ -231,6 +232,14 @@ def _order(a: Any, axis: Any = -1, descending: Any = False) -> Any:
 def _sorted(a: Any, axis: Any = -1, descending: Any = False) -> Any:
     x, along = _flat(a, axis)
     return F["take_along_dim"](x, _order(a, axis, True), along) if descending else F["sort"](x, along).values
+
+
+def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    """NumPy lets one shift count for several axes, and several shifts for one axis."""
+    if axis is None:
+        return F["roll"](a, int(np.sum(shift)))
+    shifts, axes = np.broadcast_arrays(shift, axis)
+    return F["roll"](a, tuple(shifts.ravel().tolist()), tuple(axes.ravel().tolist()))
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -276,7 +285,7 @@ ADAPTED = {
     np.take_along_axis: _take_along_axis, np.expand_dims: _expand_dims,
     np.flip: lambda m, axis=None: F["flip"](m, tuple(range(m.ndim)) if axis is None else axis),
     np.repeat: lambda a, repeats, axis=None: F["repeat_interleave"](a, repeats, axis),
-    np.sort: _sorted, np.argsort: _order,
+    np.sort: _sorted, np.argsort: _order, np.roll: _roll,
     np.searchsorted: lambda a, v, side="left": F["searchsorted"](a, v, side=side),
     np.transpose: lambda a, axes=None: F["permute"](a, tuple(range(a.ndim))[::-1] if axes is None else axes),
     np.where: lambda condition, x=None, y=None: F["where"](condition, x, y),

@@ -67,6 +67,7 @@ def _array(tensor: Any, name: str) -> np.ndarray:
 
 
 def _filled(tensor: Any, values: Any, name: str) -> Any:
+    _array(tensor, name)
     with no_grad():
         return put_in(tensor, values, f"nn.init.{name}")
 
