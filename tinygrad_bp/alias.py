@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -23,17 +24,13 @@ from .duck import Duck
 from .errors import InplaceError
 from .mode import MODE
 
+_new: Any = object.__new__
 NO_GRAD = "was made under no_grad"
 SEVERAL = "is one of several views made by one call (split, chunk, unbind, iteration)"
 
 
-class Step(NamedTuple):
-    """One view operation on the way from a root: its parameters, what its rule reads, and the shape after it."""
-
-    op: Any
-    params: tuple[Any, ...]
-    saved: tuple[Any, ...]
-    shape: tuple[int, ...]
+# One view operation on the way from a root: (operation, parameters, shape before, shape after).
+Step = tuple[Any, tuple[Any, ...], tuple[int, ...], tuple[int, ...]]
 
 
 class View:
@@ -50,8 +47,9 @@ class View:
     def node(self, root_node: Node) -> Node:
         """These steps, taken from the root's node."""
         node, dtype = root_node, self.root.array.dtype
-        for step in self.steps:
-            node = Node(step.op, ((node, 0, step.saved),), step.shape, dtype)
+        for op, params, before, after in self.steps:  # a linear map's rule reads shapes and parameters, and no values
+            saved = op.pick[0]((SimpleNamespace(shape=before), SimpleNamespace(shape=after), *params))
+            node = Node(op, ((node, 0, saved),), after, dtype)
         return node
 
 
@@ -120,7 +118,6 @@ def plain_node(tensor: Any) -> Any:
     return vars(Tensor)["node"].__get__(tensor, Tensor)
 
 
-
 StaleView.__name__ = StaleView.__qualname__ = Tensor.__name__  # whoever asks sees a Tensor
 REQUIRES_GRAD: Any = vars(Tensor)["requires_grad"]
 
@@ -145,24 +142,30 @@ def shares(view: Any, array: Any) -> bool:
 
 def register(view: Any, x: Any, op: Any, params: tuple[Any, ...]) -> None:
     """Note that `view`, made by a view operation, looks into the memory of `x` (unless NumPy had to copy)."""
-    if not shares(view.array, x.array):
+    array, made = x.array, view.array
+    if made.base is not array and not shares(made, array):
         return
-    step = Step(op, params, op.pick[0]((x.array, view.array, *params)), view.array.shape)
-    over: View | None = getattr(x, "_view", None)
-    root = x if over is None else over.root
-    barred = "" if over is None else over.barred
+    over = None if type(array) is np.ndarray and array.base is None else getattr(x, "_view", None)
+    look: View = _new(View)
+    if over is None:
+        root, look.steps, look.barred = x, ((op, params, array.shape, made.shape),), ""
+    else:
+        root, look.barred = over.root, over.barred
+        look.steps = (*over.steps, (op, params, array.shape, made.shape))
+    look.root, look.behind = root, False
     if not MODE.grad:
-        barred = barred or NO_GRAD
+        look.barred = look.barred or NO_GRAD
         if root.node is not None and MODE.forward is None:
             view.node = nowhere(view)
-    view._view = View(root, (step,) if over is None else (*over.steps, step), barred)
+    view._view = look
     _enter(root, view)
 
 
 def _enter(root: Any, view: Any) -> None:
-    if getattr(root, "_views", None) is None:
-        root._views = []
-    _append(root._views, view)
+    try:
+        _append(root._views, view)
+    except AttributeError:  # a slot that nobody has set yet
+        root._views = [weakref.ref(view)]
 
 
 def _append(refs: list[Any], tensor: Any) -> None:
@@ -193,9 +196,9 @@ def bar(views: Any, reason: str) -> None:
 
 def written(root: Any) -> None:
     """After a write to the memory of a root: all views that look into it are stale, those of its detached twins too."""
+    if getattr(root, "_views", None) is None:
+        return
     for other in _kin(root):
-        if getattr(other, "_views", None) is None:
-            continue
         for view in other.views():
             node = plain_node(view)
             if other.node is None and (node is None or isinstance(node, Leaf)):
@@ -211,8 +214,9 @@ def twin(tensor: Any) -> Any:
     kin = getattr(root, "_kin", None)
     if kin is None:
         root._kin = kin = [weakref.ref(root)]
+        root._views = getattr(root, "_views", None) or []  # so that `written` has one question to ask
     _append(kin, made)
-    made._kin = kin
+    made._kin, made._views = kin, []
     return made
 
 
@@ -240,4 +244,4 @@ def part_ways(tensor: Any) -> None:
         for view in views:
             view._view = View(stand_in, view._view.steps, view._view.barred)
             _enter(stand_in, view)
-        tensor._views = None
+        tensor._views = []

@@ -85,8 +85,8 @@ def added_up(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
 
 def part(x: Any, steps: Any) -> Any:
     """What view operations look at, one after another."""
-    for step in steps:
-        x = step.op.forward(x, *step.params) if is_array(x) else step.op.call(x, *step.params)
+    for op, params, _, _ in steps:
+        x = op.forward(x, *params) if is_array(x) else op.call(x, *params)
     return x
 
 

@@ -111,7 +111,8 @@ def overwrite(tensor: Any, new: Any, by: str) -> Any:
         raise DtypeError(
             f"{by}: a result of dtype {new.array.dtype} cannot be written into {array.dtype}; convert first"
         )
-    refuse(tensor, by, new.node is not None)
+    if new.node is not None:  # else it was asked before
+        refuse(tensor, by, True)
     refuse_coinciding(tensor, by)
     node = fitted(new, tensor).node if MODE.grad and new.node is not None else None
     return write(tensor, new.array, node, by)
@@ -178,12 +179,15 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     """x[key] = value, for every kind of index; the value broadcasts, leading sizes of 1 may be too many."""
     by = "x[...] = value"
     graph = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
-    if not graph and not coincide(self.array):
-        refuse(self, by)
+    array = self.array
+    whole = type(array) is np.ndarray and array.base is None and array.flags.writeable  # nobody's view
+    if not graph and (whole or not coincide(array)):
+        if not whole:
+            refuse(self, by)
         written_from(value)
-        write_at(self.array, key, value.array if isinstance(value, Tensor) else value)
-        stamp(self.array, by)
-        written(root_of(self))
+        write_at(array, key, value.array if isinstance(value, Tensor) else value)
+        stamp(array, by)
+        written(self if whole else root_of(self))
         return
     *first, last = steps(key, self.array.shape)
     part = getitem(self, first[0]) if first else self

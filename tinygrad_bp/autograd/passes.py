@@ -216,13 +216,15 @@ def _accumulate(leaf: Any, g: Any, create: bool) -> None:
         with enable_grad():
             leaf._grad = _own(g) if leaf._grad is None else leaf._grad + g
         return
-    if leaf._grad.array.shape != g.shape or leaf._grad.array.dtype != g.dtype:
+    array = leaf._grad.array
+    if array.shape != g.shape or (array.dtype is not g.dtype and array.dtype != g.dtype):
         raise ShapeError(
             f"backward: a gradient of shape {g.shape} {g.dtype} cannot be added to a .grad of shape "
             f"{leaf._grad.array.shape} {leaf._grad.array.dtype}; set `.grad = None` where `.data` was changed"
         )
-    if not leaf._grad.array.flags.writeable:  # an expanded view that somebody assigned
-        leaf._grad = wrap(leaf._grad.array + g)
+    try:
+        np.add(array, g, out=array)
+    except ValueError:  # read-only: an expanded view that somebody assigned
+        leaf._grad = wrap(array + g)
     else:
-        np.add(leaf._grad.array, g, out=leaf._grad.array)
-        stamp(leaf._grad.array, "backward, which added to .grad", "backward")
+        stamp(array, "backward, which added to .grad", "backward")
