@@ -125,7 +125,8 @@ def bind(rule: Rule, inputs: Sequence[str], params: Sequence[str]) -> tuple[Pick
 
 
 def saving(roles: Any) -> bool:
-    return any(role != PLAIN for each in roles for role in each)
+    """Whether the rule of the first input reads an input or the output; what other rules read is looked for."""
+    return any(role != PLAIN for role in roles[0]) if roles else False
 
 
 def picker(places: list[int], shapes: list[bool]) -> Picker:

@@ -50,9 +50,7 @@ def run_backward(
         if TRACES and (trace := tracing()):
             trace.entering(node, g)
         written = node.made != CLOCK[0]  # something was, since this node was made: is it what a rule will read?
-        for parent, index, saved in edges:
-            if live is not None and parent not in live:
-                continue
+        for parent, index, saved in edges if live is None else [edge for edge in edges if edge[0] in live]:
             if written:
                 check_saved(saved, node.made, node.op.name)
             saved = node.dress(edges, index, saved) if create else saved
@@ -65,17 +63,23 @@ def run_backward(
                 new = _noisy(error, rule, g, saved, parent, node)
             lent = create or new is g or new.base is not None
             if waiting[parent] == 1 and parent not in totals:
-                arrived = type(parent) is Leaf and targets is None and not parent.hooks
-                (found if arrived else ready).append((parent, new, lent))
+                if type(parent) is Leaf and targets is None and not parent.hooks:
+                    found.append((parent, new, lent))
+                else:
+                    ready.append((parent, new, lent))
             else:
                 _arrive(parent, new, lent, create, waiting, totals, ready)
-        if not retain and ((node.op.saves and (saved or len(edges) > 1)) or _hold_arrays(edges)):  # else walk it again
+        if not retain and (node.op.saves or _hold_arrays(edges)):  # what holds nothing may be walked again
             node.edges = None
     return found
 
 
 def _hold_arrays(edges: tuple[Any, ...]) -> bool:
-    return any(isinstance(value, Array) for _, _, saved in edges for value in saved)
+    for _, _, saved in edges:
+        for value in saved:
+            if isinstance(value, Array):
+                return True
+    return False
 
 
 def _noisy(error: TypeError, rule: Any, g: Any, saved: Any, parent: Node, node: Node) -> Any:

@@ -51,13 +51,18 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     >>> tg.nn.functional.linear(tg.ones(1, 2), tg.tensor([[1.0, 2.0], [3.0, 4.0]]), tg.ones(2))
     tensor([[4., 8.]])
     """
+    if isinstance(weight, Tensor) and weight.array.ndim == 1:  # one output, and no dimension for it
+        _check_linear(input, weight, bias)
+        product = (input * weight).sum(-1)
+        return product if bias is None else product + bias
+    return matrix_linear(input, weight, bias)
+
+
+def matrix_linear(input: Any, weight: Any, bias: Any) -> Any:
+    """The linear map of a layer, whose weight is a matrix."""
     try:
         if input.array.dtype is not weight.array.dtype:
             _check_linear(input, weight, bias)
-        if weight.array.ndim == 1:  # one output, and no dimension for it
-            _check_linear(input, weight, bias)
-            product = (input * weight).sum(-1)
-            return product if bias is None else product + bias
         if bias is None:
             return affine(input, weight)
         return affine_bias(input, weight, bias)

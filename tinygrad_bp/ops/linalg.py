@@ -50,8 +50,9 @@ def _product_plus(a: Any, b: Any, c: Any) -> Any:
 
 def _to_bias(g: Any) -> Any:
     g = g if g.ndim == 2 else rows(g)
-    n = len(g)
-    return g[0].copy() if n == 1 else np.add.reduce(g, 0) if n <= MANY else total(g, (0,))
+    if 1 < len(g) <= MANY:
+        return np.add.reduce(g, 0)
+    return g[0].copy() if len(g) == 1 else total(g, (0,))
 
 
 affine = bilinear(
