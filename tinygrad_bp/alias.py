@@ -7,7 +7,7 @@ the node that says "these steps from the root's new node", made when it is first
 stale node, and nobody has to look for one.
 
 As in PyTorch, `detach()` and `.data` share memory and no graph: they are roots of their own, and what they overwrite is
-found by its stamp (`memory.py`). Read `dialect.py` next.
+found by its stamp (`memory.py`). Read `refusals.py` next.
 """
 
 from __future__ import annotations

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .alarms import heard, rings, silence
+from .alarms import silence
 from .alias import on_its_own, register
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
-from .errors import FORGOT, ArgumentError, AxisError, DtypeError, ShapeError, TensorError, kind_of
+from .errors import AxisError, DtypeError, ShapeError, TensorError, kind_of
 from .kernels import HALF
 from .mode import MODE
+from .refusals import UNCLEAR, no_tensor, once_more, unclear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,14 +40,6 @@ def operand(value: Any, op: Op) -> Any:
     if hasattr(value, "__array_ufunc__") and not isinstance(value, ndarray):
         return value
     raise no_tensor(op, value)
-
-
-def no_tensor(op: Op, value: Any) -> DtypeError:
-    """The refusal of what is no tensor, no array and no number, or a number where that is not enough."""
-    told = f"{value.dtype} {value.shape}" if isinstance(value, ndarray) else kind_of(value)
-    kinds = "a Tensor or an array" if isinstance(value, Number) else "a Tensor, an array or a number"
-    fix = FORGOT if value is None else "; make a tensor of it first: `tg.tensor(...)`"
-    return DtypeError(f"{op.name}: expected {kinds}, got {told}{fix}")
 
 
 def unary(op: Op) -> Callable[[Any], Any]:
@@ -314,25 +307,6 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-ABOUT_NAMES = ("positional argument", "keyword argument", "multiple values", "keyword-only")
-UNCLEAR = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
-
-
-def unclear(op: Op, args: Any, kwargs: dict[str, Any], error: Exception) -> Exception:
-    """An accident with an argument as an error of ours: it is no tensor, or not what the operation can take.
-
-    What is ours already, and Python's complaints about names of arguments, stay as they are.
-    """
-    if isinstance(error, TensorError) or (isinstance(error, TypeError) and any(w in str(error) for w in ABOUT_NAMES)):
-        return error
-    culprit = getattr(error, "obj", op)
-    if any(culprit is value for value in args) and not isinstance(culprit, Tensor):
-        return no_tensor(op, culprit)
-    told = ", ".join([*map(kind_of, args), *[f"{name}={kind_of(value)}" for name, value in kwargs.items()]])
-    kind: type[TensorError] = ArgumentError if isinstance(error, ValueError) else DtypeError
-    return kind(f"{op.name}: called with ({told}): {error}")
-
-
 def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     """`axis` (None, an int, or several) as a tuple of distinct ints from 0 to ndim − 1."""
     if axis is None:
@@ -354,44 +328,6 @@ def normal_axis(axis: Any, ndim: int, op: str) -> int:
     if not -size <= found < size:
         raise AxisError(f"{op}: dimension {found} is out of range for a tensor of {ndim} dimensions")
     return int(found % size)
-
-
-def once_more(op: Op, arrays: Sequence[Any], params: tuple[Any, ...], error: Exception) -> Any:
-    """The forward again, if all that happened is a warning that now names the operation; else the refusal."""
-    if rings(error):
-        try:
-            return heard(f"{op.name} ({operands(op, arrays)})", op.forward, *arrays, *params)
-        except (ValueError, TypeError, IndexError) as another:
-            error = another
-    raise (error if isinstance(error, TensorError) else explain(op, arrays, error)) from None
-
-
-def operands(op: Op, arrays: Sequence[Any]) -> str:
-    return ", ".join(
-        f"{name} {a.shape} {a.dtype}" if isinstance(a, Array) else f"{name} {type(a).__name__}"
-        for name, a in zip(op.inputs, arrays, strict=False)
-    )
-
-
-def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
-    """NumPy's complaint with the operation, all shapes and dtypes, and what to do."""
-    told = operands(op, arrays)
-    shapes = [a.shape for a in arrays if isinstance(a, Array)]
-    if isinstance(error, IndexError):
-        return AxisError(f"{op.name}: {told}: {error}")
-    if not isinstance(error, ValueError):
-        return DtypeError(f"{op.name}: {told}: {error}")
-    if op.word == "elementwise" and len(shapes) > 1:
-        return ShapeError(
-            f"{op.name}: these shapes do not broadcast: {told}. Aligned from the right, sizes must be equal or 1: "
-            "insert a dimension with `x.unsqueeze(dim)`, or reshape one of them"
-        )
-    if op.name in ("matmul", "linear") and len(shapes) > 1:
-        return ShapeError(
-            f"{op.name}: the inner sizes do not fit: {told}. {op.name} needs (…, n, k) and "
-            f"{'(…, k, m): transpose one with `.mT`' if op.name == 'matmul' else '(m, k): k is in_features'}"
-        )
-    return ShapeError(f"{op.name}: {told}: {error}")
 
 
 silence(globals())

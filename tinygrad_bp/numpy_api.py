@@ -75,8 +75,8 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
     if kwargs.pop("out", None) is not None or method == "at":
         how = ".at" if method == "at" else " with out=, or an array `a += tensor`"
         raise InplaceError(
-            f"np.{ufunc.__name__}{how}: a result with a graph cannot be written into an array. Write `a = a + tensor`, "
-            "and for places of a tensor `t.scatter_add`"
+            f"np.{ufunc.__name__}{how}: NumPy would write past the graph of a tensor. Write `a = a + tensor`, or "
+            "`t.copy_(x)` to write into a tensor, and `t.scatter_add` for places of it"
         )
     told = {k: v for k, v in kwargs.items() if k == "axis" or not silent(k, v, None)}
     if method == "__call__" and not told and ufunc in UFUNCS:

@@ -203,18 +203,18 @@ SPREAD = (
 def var(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
     """Mean squared distance from the mean, divided by n - correction (1 unless `unbiased` is False)."""
     axis, unbiased = (None, axis) if isinstance(axis, bool) else (axis, unbiased)  # PyTorch's `x.var(False)`
-    return variance(x, axis, keepdims, _freedom(x, axis, correction, unbiased))
+    return variance(x, axis, keepdims, _freedom(x, axis, correction, unbiased, "var"))
 
 
 @composite(cases=SPREAD)
 def std(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
     """Square root of the variance; where all entries are equal its gradient is 0."""
     axis, unbiased = (None, axis) if isinstance(axis, bool) else (axis, unbiased)
-    return deviation(x, axis, keepdims, _freedom(x, axis, correction, unbiased))
+    return deviation(x, axis, keepdims, _freedom(x, axis, correction, unbiased, "std"))
 
 
-def _freedom(x: Any, axis: Any, correction: Any, unbiased: bool) -> float:
-    count = size_of([x.shape[i] for i in normal_axes(axis, x.ndim, "var")])
+def _freedom(x: Any, axis: Any, correction: Any, unbiased: bool, op: str) -> float:
+    count = size_of([x.shape[i] for i in normal_axes(axis, x.ndim, op)])
     correction = (1 if unbiased else 0) if correction is None else correction
     return max(float(count - correction), 0.0)
 
@@ -280,10 +280,8 @@ def _log_softmax(x: Any, axis: int) -> Any:
 
 
 def _along(op: Any, x: Any, axis: int, dtype: Any) -> Any:
-    x = x if dtype is None else x.to(dtype)
-    if x.ndim == 0:
-        return op(x.reshape(1), 0).reshape(())
-    return op(x, normal_axis(axis, x.ndim, op.op.name))
+    x, i = x if dtype is None else x.to(dtype), normal_axis(axis, x.ndim, op.op.name)
+    return op(x, i) if x.ndim else op(x.reshape(1), 0).reshape(())
 
 
 @composite(

@@ -17,7 +17,7 @@ from ..alias import shares
 from ..calling import normal_axes, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, linear, publish
-from ..errors import DtypeError, ShapeError, kind_of
+from ..errors import AxisError, DtypeError, ShapeError, kind_of
 
 
 def sizes(shape: Any) -> tuple[int, ...]:
@@ -145,9 +145,9 @@ def _roll(x: Any, shifts: Any, axis: Any = None) -> Any:
     axes = () if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     if len(by) != (len(axes) or 1):
         raise ShapeError(f"roll: {len(by)} shifts {by} for {len(axes) or 'all'} dimensions: one for each is needed")
-    if not axes or not x.ndim:
-        return x, by[0], None
-    return x, by, tuple(normal_axis(a, x.ndim, "roll") for a in axes)
+    if axes and not x.ndim:
+        raise AxisError(f"roll: dimension {axes[0]} is out of range for a tensor of 0 dimensions")
+    return (x, by, tuple(normal_axis(a, x.ndim, "roll") for a in axes)) if axes else (x, by[0], None)
 
 
 def _negative(shifts: Any) -> Any:
