@@ -33,7 +33,8 @@ MEANT = {  # (name of the operation, argument): why it differs
     ("argsort", "stable"): "every sort here is stable",
     **{(check, name): "the checker here decides by itself, and tells more"
        for check in ("gradcheck", "gradgradcheck")
-       for name in ("atol", "check_grad_dtypes", "check_undefined_grad", "eps", "fast_mode", "masked", "nondet_tol", "rtol")},
+       for name in ("atol", "check_grad_dtypes", "check_undefined_grad", "eps", "fast_mode", "masked", "nondet_tol",
+                    "rtol")},
     ("sort", "stable"): "every sort here is stable",
     ("norm", "p"): "2 and 'fro' are the same number",
     ("std", "correction"): "None is 1, unless `unbiased` says otherwise",

@@ -1,7 +1,7 @@
 """What went wrong in a call, in the words of its operation: names, shapes and dtypes, and what to write instead.
 
-An operation that fails gets the error to raise from here; one that NumPy warned of is computed again, so that the warning
-names it (`alarms.py`). Read `calling.py` next.
+An operation that fails gets the error to raise from here; one that NumPy warned of is computed again, so that the
+warning names it (`alarms.py`). Read `calling.py` next.
 """
 
 from __future__ import annotations
