@@ -312,7 +312,7 @@ def change(d: Steps) -> str:
     ])  # fmt: skip
 
 
-def calls(d: Steps, arguments: dict[str, Any], differentiable: bool) -> list[str]:
+def calls(d: Steps, arguments: dict[str, Any], differentiable: list[str]) -> list[str]:
     lines: list[str] = []
     for _ in range(d.rng.randint(3, 5)):
         for _ in range(d.rng.randint(0, 2) if lines else 0):
@@ -325,9 +325,18 @@ def calls(d: Steps, arguments: dict[str, Any], differentiable: bool) -> list[str
             lines.append(f"with T.no_grad(): {d.new('q')} = step({', '.join(told)})")
         else:
             lines.append(f"{d.new('o')} = step({', '.join(told)})")
-        if differentiable and not quiet and d.chance(0.3):
-            lines.append(f"o{d.count}.sum().backward()")
+        if differentiable and not quiet and d.chance(0.4):
+            o = d.one([f"o{d.count}{key}" for key in differentiable])
+            w, needs = d.named("w"), d.one(["", ", retain_graph=True"])
+            lines.append(d.one([f"{o}.sum().backward({needs[2:]})"] * 3
+                               + [f"{d.new('o')} = T.autograd.grad({o}.sum(), {w}, allow_unused=True{needs})"]))
     return lines
+
+
+def with_graph(result: Any) -> list[str]:
+    """The keys by which one gets at results that require a gradient."""
+    parts = enumerate(result) if isinstance(result, tuple | list) else [("", result)]
+    return [f"[{key}]" if key != "" else "" for key, one in parts if getattr(one, "requires_grad", False)]
 
 
 def grow(rng: random.Random) -> list[str]:
@@ -349,9 +358,9 @@ def grow(rng: random.Random) -> list[str]:
             if len(body) < wanted and line is not None and side.run(line) is None:
                 body.append("    " + line)
         end = returned(d)
-        result = side.scope.get(end.removeprefix("    return "))
+        side.run(f"result = ({end.removeprefix('    return ')})")
         lines = [*before, "@compile", f"def step({', '.join(arguments)}):", *body, end]
-        return lines + calls(d, arguments, getattr(result, "requires_grad", False))
+        return lines + calls(d, arguments, with_graph(side.scope.get("result")))
 
 
 if __name__ == "__main__":
