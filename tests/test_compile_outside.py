@@ -159,3 +159,145 @@ def test_what_a_step_may_not_do_to_its_argument(what: str) -> None:
     assert bool((x.detach() == before[0]).all())
     assert x.node is before[1]
     assert x.grad is None
+
+
+@equal
+def test_a_result_gives_no_gradient_to_a_leaf_that_it_was_not_made_from(compile: Any, see: Any) -> None:
+    w, v = (tg.ones(3, dtype=tg.float64, requires_grad=True) for _ in range(2))
+    step = compile(lambda x: (w * x, v.exp() * x, w * v))
+    for k in range(3):
+        w.grad = v.grad = None
+        step(data(3))[k].sum().backward()
+        see(w, v)
+        see(tg.autograd.grad(step(data(3))[k].sum(), (w, v), allow_unused=True))
+
+
+@equal
+def test_results_whose_saved_values_were_overwritten(compile: Any, see: Any) -> None:
+    """Only their backward raises, as PyTorch has it; the other results have theirs."""
+    w = tg.ones(3, dtype=tg.float64, requires_grad=True)
+
+    @compile
+    def step(x: Any) -> Any:
+        y = w * x
+        z, square = y + 1, y * y
+        y.mul_(3)
+        return y, z, square, square.detach()
+
+    for k in (0, 2, 1, 2):
+        w.grad = None
+        results = step(data(3))
+        see(*results)
+        try:
+            results[k].sum().backward()
+        except tg.InplaceError as error:
+            see(str(error).partition(" at ")[0])
+        see(w)
+    with pytest.raises(tg.InplaceError, match="overwritten"):
+        tg.autograd.grad(step(data(3))[2].sum(), w, allow_unused=True)
+
+
+@equal
+def test_leaves_that_the_step_makes(compile: Any, see: Any) -> None:
+    w = tg.ones(3, dtype=tg.float64, requires_grad=True)
+
+    @compile
+    def step(x: Any) -> Any:
+        y = (x * 2).requires_grad_()
+        hidden = (x + 1).requires_grad_()
+        return y, (y * w).sum(), [y], x.detach().requires_grad_(), (hidden * hidden).sum()
+
+    for i in range(3):
+        w.grad = None
+        y, loss, (again,), leaf, alone = step(data(3, seed=i))
+        see(y is again, [(t.requires_grad, t.is_leaf) for t in (y, loss, leaf, alone)])
+        loss.backward()
+        alone.backward()
+        see(y, y.grad, leaf.grad, w.grad)
+
+
+@equal
+def test_results_keep_the_gradient_that_they_have(compile: Any, see: Any) -> None:
+    w = tg.ones(3, dtype=tg.float64, requires_grad=True)
+
+    @compile
+    def step(x: Any) -> Any:
+        y = w * x
+        y.retain_grad()
+        (y * y).sum().backward()
+        return y, y[1:].detach()
+
+    for i in range(3):
+        y, part = step(data(3, seed=i))
+        see(y, y.grad, part, part.grad, w)
+
+
+def test_a_kept_gradient_that_a_backward_outside_would_fill_is_refused() -> None:
+    w = tg.ones(3, requires_grad=True)
+
+    def step(x: Any) -> Any:
+        y = w * x
+        y.retain_grad()
+        return y, y.sum()
+
+    with pytest.raises(tg.CompileError, match="retain_grad"):
+        tg.compile(step)(tg.ones(3))
+    assert w.grad is None
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_gradient_that_is_one_number_is_written_to(create: bool) -> None:
+    @equal
+    def script(compile: Any, see: Any) -> None:
+        w = tg.ones(2, 3, dtype=tg.float64, requires_grad=True)
+
+        @compile
+        def step(x: Any) -> Any:
+            w.grad = None
+            (w.sum() * 2).backward()
+            w.grad.mul_(0.5)
+            (g,) = tg.autograd.grad(w.sum() + x.sum(), w, create_graph=create)
+            return g.add_(1)
+
+        for i in range(3):
+            see(step(data(3, seed=i)), w.grad)
+
+    script()
+
+
+@pytest.mark.parametrize("look", ["detach()", "view(-1).detach()", "data", "detach().numpy()"])
+def test_a_returned_look_into_memory_that_is_exchanged(look: str) -> None:
+    @equal
+    def script(compile: Any, see: Any) -> None:
+        for shape in ((), (2,)):
+            w = tg.ones(shape, dtype=tg.float64, requires_grad=True)
+            step = compile(eval(f"lambda: w.{look}", {"w": w}))
+            see(step())
+            for _ in range(3):
+                w.data = w.data * 2
+                see(step())
+
+    script()
+
+
+@pytest.mark.parametrize("through", ["b.add_(w)", "b[1:].mul_(w.sum())", "b.view(-1)[0].copy_(w[0])"])
+def test_a_graph_written_into_what_outlives_the_step_is_refused(through: str) -> None:
+    w, b = tg.ones(3, requires_grad=True), tg.zeros(3)
+    step = tg.compile(eval(f"lambda: {through}", {"w": w, "b": b}))
+    with pytest.raises(tg.CompileError, match=r"writes a value with a graph into 'b' of shape \(3,\).*b.clone\(\)"):
+        step()
+    assert not b.requires_grad
+    assert b.tolist() == [0, 0, 0]
+
+
+@equal
+def test_classes_and_functions_that_exec_made_in_a_bare_namespace(compile: Any, see: Any) -> None:
+    scope: dict[str, Any] = {}
+    exec("class C: k = 2.0\n@staticmethod\ndef f(): return C.k", scope)
+    exec("def step(x): return x * C.k * f()", scope)
+    step = compile(scope["step"])
+    see(step(data(3)))
+    scope["C"].k = 3.0
+    see(step(data(3)))
+    scope["f"] = eval("lambda: 5.0", {})
+    see(step(data(3)))

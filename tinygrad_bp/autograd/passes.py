@@ -135,7 +135,7 @@ def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool, taken: se
         return wrap(np.zeros_like(x.array)) if zeros else None
     g, borrowed = totals[x.node]
     if create:
-        return _own(g) if id(buffer_of(g.array)) in taken else g
+        return _own(g) if id(buffer_of(g.array)) in taken or not g.array.flags.writeable else g
     return wrap(g.copy("K") if borrowed or id(buffer_of(g)) in taken else g)
 
 

@@ -18,7 +18,7 @@ from ..optim.optimizer import Optimizer
 from ..random import Generator, default_generator
 from .kinds import PLAIN
 from .objects import Objects
-from .packages import own
+from .packages import of_library
 from .places import Attributes, Entry, Place, holds
 
 HELD = ("param_groups", "state")  # of an optimiser: looked at entry by entry
@@ -58,7 +58,7 @@ class Reach(Objects):
             self.logger(value, name)
         elif issubclass(kind, Tensor):
             self.tensor(value, name)
-            if not own(kind.__module__):
+            if not of_library(kind):
                 self.attributes(value, name, ("array", "grad", "node"))
             elif hasattr(value, "__dict__"):
                 self.members(value, name)
@@ -151,9 +151,9 @@ class Reach(Objects):
                 else:
                     self.visit(entry, place.name, place)
         for key, entry in list(vars(value).items()):
-            if key not in HELD and not (own(type(value).__module__) and key in ("defaults", "_scratch")):
+            if key not in HELD and not (of_library(type(value)) and key in ("defaults", "_scratch")):
                 self.visit(entry, f"{name}.{key}", Place(vars(value), key, f"{name}.{key}"), key)
-        if not own(type(value).__module__):
+        if not of_library(type(value)):
             self.lengths.append((vars(value), len(vars(value)), name))
             self.class_of(value, name)
 

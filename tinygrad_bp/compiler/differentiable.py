@@ -17,6 +17,7 @@ from ..errors import GraphError
 from ..mode import MODE
 from .passes import optimise
 from .program import ARGUMENT, RESULT, SETTING, Call, Program, Value
+from .results import Made
 from .source import write
 
 if TYPE_CHECKING:
@@ -70,24 +71,39 @@ class Backward:
         self.recorded, self.program = program, optimise(program, without)
         self.source = write(self.program, memory)
         self.linked = self.source.link(memory)
-        self.count, self.targets = len(run.live), run.targets
-        self.places = [i for i, _ in run.live]
+        self.targets, self.groups = run.targets, run.groups
+        cotangents = program.arguments[len(program.arguments) - len(run.live) :]
+        self.like = [(value.shape, value.dtype) for value in cotangents]
+        self.made, self.lost = [i for i, _ in run.made], run.lost
+        self.places = [*(i for i, _ in run.live), *self.made, *(i for i, _, _ in run.lost)]
         self.read = [h for v, h in run.memory if v in self.program.memories() and isinstance(h, Tensor)]
 
     def apply(self, values: tuple[Any, ...], outputs: int, arguments: list[Any]) -> list[Any]:
-        """The live outputs, in the order of `places`, as tensors of the caller's graph."""
-        inputs = [arguments[target] if isinstance(target, int) else target for target in self.targets]
+        """The outputs with a graph, in the order of `places`, as tensors of the caller's graph."""
+        made = {i: wrap(values[i]).requires_grad_() for i in self.made}
+
+        def inputs(targets: list[Any]) -> list[Any]:
+            """If none is left, a tensor that nobody knows stands for the leaves that only the step knew."""
+            found = [arguments[t] if type(t) is int else made[t.place] if type(t) is Made else t for t in targets]
+            return found or [wrap(np.zeros(())).requires_grad_()]
+
         residuals = values[outputs : len(values)]
-        found = CompiledForward.apply(self, [values[i] for i in self.places], residuals, *inputs)
-        return list(found)
+        found: dict[int, Any] = {}
+        for ends, places in self.groups.items():  # what was not made from a leaf gives it no gradient, not even 0
+            live = [values[self.places[place]] for place in places]
+            wanted = inputs([self.targets[k] for k in ends])
+            made_from = CompiledForward.apply(self, (ends, places), live, residuals, *wanted)
+            found.update(zip(places, made_from, strict=True))
+        lost = [Overwritten.apply(values[i], error, *inputs(targets)) for i, error, targets in self.lost]
+        return [*(found[place] for place in range(len(found))), *made.values(), *lost]
 
 
 class CompiledForward(Function):
     """One call of a compiled forward pass in its caller's graph."""
 
     @staticmethod
-    def forward(ctx: Any, program: Any, live: Any, residuals: Any, *inputs: Any) -> Any:
-        ctx.program, ctx.residuals = program, residuals
+    def forward(ctx: Any, program: Any, group: Any, live: Any, residuals: Any, *inputs: Any) -> Any:
+        ctx.program, ctx.group, ctx.residuals = program, group, residuals
         ctx.nodes = [x.node for x in inputs if isinstance(x, Tensor) and x.node is not None]
         ctx.save_for_backward(*program.read)  # so that a backward after they were overwritten raises
         return tuple(wrap(y) for y in live)
@@ -95,11 +111,28 @@ class CompiledForward(Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
         _ = ctx.saved_tensors
-        found = [wrap(g) for g in ctx.program.linked.run(*ctx.residuals, *(g.array for g in cotangents))]
+        ends, places = ctx.group
+        given = dict(zip(places, (g.array for g in cotangents), strict=True))
+        full = [given[i] if i in given else np.zeros(*like) for i, like in enumerate(ctx.program.like)]
+        whole = ctx.program.linked.run(*ctx.residuals, *full)
+        found: list[Any] = [wrap(whole[k]) for k in ends]
         if MODE.grad:  # a gradient with a graph depends on the inputs, and on the cotangents, in a way not recorded
             depends = [*(wrap(np.zeros(node.shape, node.dtype), node) for node in ctx.nodes), *cotangents]
             found = [Unknown.apply(g, *depends) for g in found]
-        return (None, None, None, *found)
+        return (None, None, None, None, *(found or [None]))
+
+
+class Overwritten(Function):
+    """An output whose backward raises, since the step overwrote what it needs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Any, error: Exception, *inputs: Any) -> Any:
+        ctx.error = error
+        return wrap(value)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        raise type(ctx.error)(*ctx.error.args)
 
 
 class Unknown(Function):

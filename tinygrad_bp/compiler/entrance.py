@@ -285,32 +285,44 @@ def given(plan: Plan) -> str:
     return "args"
 
 
+def one(w: Writer, plan: Plan, tree: Output | View) -> str:
+    """The expression for a tensor, array or number that the step returns."""
+    if isinstance(tree, View):
+        return view(w, plan, tree)
+    if tree.kind == "number":
+        return f"values[{len(plan.program.outputs) + tree.index}]"
+    if tree.kind == "argument":
+        return f"{given(plan)}[{tree.index}]"
+    if tree.kind == "gradient":
+        return w.name(plan.gradients[tree.index], "g")
+    if tree.kind == "live":
+        return f"live[{plan.backward.places.index(tree.index)}]"  # type: ignore[union-attr]
+    if tree.kind == "array":
+        return f"asarray(values[{tree.index}])"
+    node = f", {w.name(plan.node(tree), 'node')}" if tree.freed else ""
+    value = f"values[{tree.index}]"  # a number of NumPy's, where it has no dimensions
+    return f"wrap({value if plan.program.outputs[tree.index].shape else f'asarray({value})'}{node})"
+
+
+def view(w: Writer, plan: Plan, tree: View) -> str:
+    """The expression for a view of an argument, of memory, or of another output."""
+    if tree.index is not None:
+        array = f"{w.name(tree, 'view')}.of(values[{tree.index}])"
+    elif tree.home in plan.given:
+        array = w.name(tree.of(plan.given[tree.home]), "a")
+    else:
+        i = plan.recorded.arguments.index(tree.home)
+        array = f"{w.name(tree, 'view')}.of({given(plan)}[{i}]{'.array' * plan.is_tensor(i)})"
+    node = f", {w.name(plan.node(tree), 'node')}" if tree.freed else ""
+    return f"wrap({array}{node})" if tree.tensor else array
+
+
 def returned(w: Writer, plan: Plan, tree: Any) -> str:
     """The expression for what the step returns: a tree of tensors, arrays, numbers, and what it always returns."""
-    if isinstance(tree, Output):
-        if tree.kind == "number":
-            return f"values[{len(plan.program.outputs) + tree.index}]"
-        if tree.kind == "argument":
-            return f"{given(plan)}[{tree.index}]"
-        if tree.kind == "gradient":
-            return w.name(plan.gradients[tree.index], "g")
-        if tree.kind == "live":
-            return f"live[{plan.backward.places.index(tree.index)}]"  # type: ignore[union-attr]
-        if tree.kind == "array":
-            return f"asarray(values[{tree.index}])"
-        node = f", {w.name(plan.node(tree), 'node')}" if tree.freed else ""
-        value = f"values[{tree.index}]"  # a number of NumPy's, where it has no dimensions
-        return f"wrap({value if plan.program.outputs[tree.index].shape else f'asarray({value})'}{node})"
-    if isinstance(tree, View):
-        if tree.index is not None:
-            array = f"{w.name(tree, 'view')}.of(values[{tree.index}])"
-        elif tree.home in plan.given:
-            array = w.name(tree.of(plan.given[tree.home]), "a")
-        else:
-            i = plan.recorded.arguments.index(tree.home)
-            array = f"{w.name(tree, 'view')}.of({given(plan)}[{i}]{'.array' * plan.is_tensor(i)})"
-        node = f", {w.name(plan.node(tree), 'node')}" if tree.freed else ""
-        return f"wrap({array}{node})" if tree.tensor else array
+    if isinstance(tree, Output | View):
+        if tree.grad is None:
+            return one(w, plan, tree)
+        return f"{w.name(graded, 'graded')}({one(w, plan, tree)}, {returned(w, plan, tree.grad)})"
     parts = tree.items() if type(tree) is dict else enumerate(tree) if isinstance(tree, tuple | list) else None
     if parts is None:
         return w.name(tree, "fixed")
@@ -323,6 +335,11 @@ def returned(w: Writer, plan: Plan, tree: Any) -> str:
     if hasattr(tree, "_fields"):
         return f"{w.name(type(tree), 'kind')}({row})"
     return f"({row})" if type(tree) is tuple else f"{w.name(type(tree), 'kind')}(({row}))"
+
+
+def graded(tensor: Any, gradient: Any) -> Any:
+    tensor._grad = gradient
+    return tensor
 
 
 def aftermath(w: Writer, plan: Plan) -> None:

@@ -172,7 +172,7 @@ def rehearsed(function: Any, args: tuple[Any, ...], kind: str) -> tuple[Facts, l
         places = {value: place.container for value, place in run.trace.places.items()}
         entries = {v: arrays[id(c.array)] for v, c in places.items() if isinstance(c, Entry)}
         told = "\n\n".join(map(repr, models(reach).values()))
-    program = cut(run)[0] if run.live else run.program
+    program = cut(run)[0] if run.in_graph else run.program
     del program.outputs[run.returned :]
     for value in content:
         value.movable = True  # in the file each memory is its own

@@ -13,7 +13,7 @@ import numpy as np
 
 from .codes import Names
 from .kinds import LOOKED_AT, OTHERWISE, constant, in_python, instead, native
-from .packages import data_of_python, imported, library, own
+from .packages import data_of_python, imported, library, of_library
 from .places import Attributes, Cache, Entries, Filled, Hidden, Members, Missing, Place, Row
 from .ways import Ways
 
@@ -152,13 +152,13 @@ class Objects:
         try:
             self.visit(object.__getattribute__(value, key), place.name, place, by)
         except AttributeError:
-            if not own(type(value).__module__):
+            if not of_library(type(value)):
                 self.watched.append(Missing(place.container, key, place.name))
 
     def attributes(self, value: Any, name: str, without: tuple[str, ...] = ()) -> None:
         """What an object's `__dict__` and slots hold, and its class."""
         kind = type(value)
-        walked = all(base is object or not own(base.__module__) or base.__module__.startswith(BASES)
+        walked = all(base is object or not of_library(base) or base.__module__.startswith(BASES)
             for base in kind.__mro__)  # fmt: skip
         for base in kind.__mro__:
             for key, entry in list(vars(base).items()):
@@ -169,7 +169,7 @@ class Objects:
         fields = instance_fields(value)
         if fields is not None:
             self.facts.append((Place(owner, "__dict__", f"{name}.__dict__"), fields))
-            if not own(kind.__module__):
+            if not of_library(kind):
                 self.facts.append((Place(owner, "__class__", f"{name}.__class__"), kind))
             self.lengths.append((fields, len(fields), name))
             self.orders.append((fields, list(fields), name))
@@ -190,7 +190,7 @@ class Objects:
 
     def class_(self, kind: type, name: str) -> None:
         """Attributes of a class that a user wrote, and what its methods reach."""
-        if own(kind.__module__):
+        if of_library(kind):
             return
         self.facts.append((Place(Attributes(kind), "__bases__", f"{name}.__bases__"), kind.__bases__))
         self.watched.append(Members(kind, name))
@@ -213,7 +213,7 @@ class Objects:
         self.seen["made", id(kind)] = kind
         with self.ways.within(("made", id(kind))):
             for base in kind.__mro__:
-                for key in MAKING if not own(base.__module__) else ():
+                for key in MAKING if not of_library(base) else ():
                     if key in vars(base):
                         self.visit(vars(base)[key], key, Place(vars(base), key, f"{kind.__name__}.{key}"))
 
@@ -245,7 +245,7 @@ class Objects:
 
     def function(self, value: types.FunctionType, name: str) -> None:
         """A function's cells, defaults, attributes, and the globals that its code names."""
-        if own(value.__module__) and len(self.seen) > 1:  # a library's, unless it is the step itself
+        if of_library(value) and len(self.seen) > 1:  # a library's, unless it is the step itself
             return
         package = value.__globals__.get("__package__")
         names = self.ways.names[id(value)] = Names(value.__code__, package if isinstance(package, str) else None)
@@ -335,7 +335,7 @@ class Objects:
     def formal(self, keys: set[str]) -> None:
         """Names and texts of functions and classes, where some code asks for such."""
         for value in list(self.seen.values()):
-            if isinstance(value, types.FunctionType | type) and not own(value.__module__):
+            if isinstance(value, types.FunctionType | type) and not of_library(value):
                 for key in sorted(keys - {"__dict__", "__weakref__", "_abc_impl"}):
                     if hasattr(value, key):
                         self.visit(getattr(value, key), key, Place(Attributes(value), key, f"{value.__name__}.{key}"))

@@ -13,6 +13,8 @@ import types
 from collections import deque
 from typing import Any
 
+from .kinds import in_python
+
 SKIPPED = ("numpy", "tinygrad_bp", *sys.stdlib_module_names)
 INSTALLED = tuple({sysconfig.get_path(key) for key in ("purelib", "platlib")})
 
@@ -20,6 +22,14 @@ INSTALLED = tuple({sysconfig.get_path(key) for key in ("purelib", "platlib")})
 def own(module: str | None) -> bool:
     """Whether code of this module is a library's, whose state is not the step's."""
     return (module or "").partition(".")[0] in SKIPPED and module != "__main__"
+
+
+def of_library(made: Any) -> bool:
+    """Whether a class or a function is a library's. What `exec` makes in a bare namespace calls itself `builtins`,
+    where nothing is written in Python."""
+    module = made.__module__
+    in_bare = module == "builtins" and (isinstance(made, types.FunctionType) or in_python(made))
+    return own(module) and not in_bare
 
 
 def installed(file: str | None) -> bool:

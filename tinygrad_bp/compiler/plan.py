@@ -26,17 +26,20 @@ from ..memory import STAMPS, buffer_of, stamp_all
 from ..mode import MODE
 from .capture import holds
 from .differentiable import Backward, cut
+from .effects import marks
 from .entrance import MISS, entrance, moved
 from .ownership import FLAT, forget, in_flat, one_piece
 from .passes import optimise
 from .program import MEMORY, Value
-from .recording import Run, marks
 from .results import Output, View
 from .source import write
 from .strides import lying
+from .tree import leaves_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from .recording import Run
 
 
 PLANS: weakref.WeakSet[Plan] = weakref.WeakSet()
@@ -74,7 +77,7 @@ class Plan:
 
     def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
-        self.recorded, second, handed = cut(run) if run.live else (run.program, None, [])
+        self.recorded, second, handed = cut(run) if run.in_graph else (run.program, None, [])
         self.arrays = {value: held(holder) for value, holder in run.memory}
         self.given = dict(self.arrays)  # as the tensors have them
         self._optimise(tuple(without) + (("flat",) if second else ()))
@@ -186,6 +189,7 @@ class Plan:
     def _used(self) -> list[tuple[Value, Any]]:
         """The memories that the program reads or writes, as tensors know them."""
         used = set(self.program.memories()) | set(self.backward.program.memories() if self.backward else ())
+        used.update(view.home for view in leaves_of(self.run.out) if isinstance(view, View) and view.index is None)
         for whole, members in self.program.flat.items():
             used.update(members if whole in used else ())
         used.update([self.program.turned.get(value, value) for value in used])

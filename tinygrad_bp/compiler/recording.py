@@ -17,7 +17,8 @@ from ..alias import class_of
 from ..core import Leaf, Tensor, wrap
 from ..duck import begin_trace, end_trace
 from ..errors import CompileError
-from .capture import Place, Reach, holds
+from .capture import Place, Reach
+from .effects import given_back, marks, only_computes, written_to
 from .live import Live
 from .ownership import movable, no_overlaps
 from .private import Private
@@ -48,18 +49,21 @@ class Run:
         self.aliases: list[tuple[Value, Any]] = []  # other tensors with the very same array
         self.grads: list[tuple[Tensor, int | None]] = []  # leaves whose .grad was replaced: its place in the program
         self.births: list[tuple[dict[Any, Any], Any, dict[str, Any]]] = []  # (state of an optimiser, parameter, new)
-        self._places: list[tuple[Place, Tracer]] = []  # of arrays that no tensor holds
+        self.places: list[tuple[Place, Tracer]] = []  # of arrays that no tensor holds
         self.settings: list[Live] = []
         self.numbers: list[tuple[Place, Any]] = []  # settings that the step changed, and to what
-        self.live: list[Any] = []  # returned tensors with a graph that was not used up
+        self.live: list[Any] = []  # returned tensors with a graph that was not used up, and their places
+        self.made: list[Any] = []  # returned tensors that the step asked gradients for: leaves of the caller's graph
+        self.lost: list[Any] = []  # (place, error, targets): its backward would raise, as eagerly
         self.inputs: dict[int, Any] = {}  # the stand-ins of the tensors given as arguments, by their number
         self.out: Any = None
         self.targets: list[Any] = []  # of whom the caller may want gradients: numbers of arguments, and captured leaves
+        self.groups: dict[tuple[int, ...], list[int]] = {}  # the places in `live` of what was made from these targets
         self.split = self.returned = 0  # calls and outputs of the step itself; what follows is the caller's backward
-        self._nodes: list[tuple[Tensor, Any, Any, str]] = []
+        self.nodes: list[tuple[Tensor, Any, Any, str]] = []
         self._grads: dict[int, Any] = {}  # what the run began with, by the identity of the leaf
         self._stand_ins: dict[int, Storage] = {}
-        self._given: dict[int, Any] = {}  # of the tensors among the arguments: (Value, node, hooks) at the beginning
+        self.given: dict[int, Any] = {}  # of the tensors among the arguments: (Value, node, hooks) at the beginning
         self.output_of: dict[int, tuple[int, Storage]] = {}
         self._storages: dict[int, Storage] = {}  # by the identity of the real array
         self.as_was: Any = None  # all that is not private
@@ -93,8 +97,8 @@ class Run:
                 )
             self._tensor(tensor, name, toggle)
         for place in self.reach.arrays:
-            self._places.append((place, self._memory(place.get(), place.name, place)))
-            place.set(self._places[-1][1])
+            self.places.append((place, self._memory(place.get(), place.name, place)))
+            place.set(self.places[-1][1])
         for place in self.reach.settings:
             self.settings.append(self.trace.setting(place, place.get()))
             place.set(self.settings[-1])
@@ -116,7 +120,7 @@ class Run:
 
     def _tensor(self, tensor: Tensor, name: str, toggle: bool) -> None:
         array, grad = tensor.array, tensor._grad
-        self._nodes.append((tensor, tensor.node, marks(tensor), name))
+        self.nodes.append((tensor, tensor.node, marks(tensor), name))
         traced: Any = self._memory(array, name, tensor)
         tensor.array, self._stand_ins[id(tensor)] = traced, traced.storage
         if toggle and isinstance(tensor.node, Leaf) and id(tensor) not in self._is_grad:
@@ -154,7 +158,7 @@ class Run:
             told = f"its argument {value.name!r}", f"pass it as an argument too: `{value.name}.grad`"
             tensor._grad = Unreadable(self.trace, *told)
         self.inputs[i] = tensor
-        self._given[i] = value, tensor.node, marks(tensor)
+        self.given[i] = value, tensor.node, marks(tensor)
         return tensor
 
     # ------------------------------------------------------------ the run
@@ -192,12 +196,12 @@ class Run:
     def _rest(self) -> None:
         """Let go of what only the run itself needed: stand-ins with their arrays, graphs, what was to be put back."""
         self.as_was, self.private = None, Private()
-        self.live = [(i, None) for i, _ in self.live]
+        self.live, self.made = ([(i, None) for i, _ in some] for some in (self.live, self.made))
         for _, storage in self.strange.values():
             storage.real = storage.actual = None
         for table in (
-            self.inputs, self.settings, self.output_of, self._storages, self._stand_ins, self._given, self._grads,
-            self._nodes, self._places,
+            self.inputs, self.settings, self.output_of, self._storages, self._stand_ins, self.given, self._grads,
+            self.nodes, self.places,
         ):  # fmt: skip
             table.clear()
 
@@ -210,14 +214,14 @@ class Run:
                 raise written_to(home, "writes into")
             if home is not None and storage.value is not home:
                 program.writes[home] = storage.value
-        self._arguments()
+        given_back(self)
         no_overlaps(self._storages.values(), self.trace.written)
         self._gradients()
         self._births()
         for place, live in zip(self.reach.settings, self.settings, strict=True):
             if place.get() is not live:
                 self.numbers.append((place, output(self, place.get())))
-        self._side_effects()
+        only_computes(self)
         self.trace.check_draws()
         self.drew = self.as_was.drawn()
         if self.drew:
@@ -227,8 +231,13 @@ class Run:
             )
         self.out = mapped(result, partial(output, self))
         self.split, self.returned = len(program.calls), len(program.outputs)
-        if self.live:
+        if self.in_graph:
             differentiate(self)
+
+    @property
+    def in_graph(self) -> bool:
+        """Whether something returned goes on in the caller's graph."""
+        return bool(self.live or self.made or self.lost)
 
     def _gradients(self) -> None:
         for tensor, name in self.reach.tensors.values():
@@ -250,26 +259,6 @@ class Run:
                 self.grads.append((tensor, len(self.program.gradients)))
                 self.program.gradients.append((array.storage.home, self.trace.lower(grad.array)))
 
-    def _arguments(self) -> None:
-        """What the step did to the tensors that it was given, beyond reading them."""
-        for i, tensor in self.inputs.items():
-            if not isinstance(tensor, Tensor) or id(tensor) in self.reach.tensors:
-                continue
-            home, node, hooks = self._given[i]
-            if not isinstance(tensor.array, Tracer) or tensor.array.path or tensor.array.storage.home is not home:
-                raise written_to(home, "gives other memory, or in place a graph, to")
-            if not isinstance(tensor._grad, Unreadable | None):
-                raise CompileError(
-                    "tg.compile: the step computes the gradient of one of its arguments (`backward()` inside). Return "
-                    "it instead: `return tg.autograd.grad(loss, x)`"
-                )
-            if tensor.node is not node or marks(tensor) != hooks:
-                raise CompileError(
-                    f"tg.compile: the step changes requires_grad, or the hooks, of its argument {home.name!r} of shape "
-                    f"{home.shape}, which would not happen again in the compiled step. Do it outside the step, or to a "
-                    "tensor of its own: `x = x.detach()`"
-                )
-
     def _births(self) -> None:
         """State that an optimiser made for a parameter that had none."""
         for optimizer in self.reach.optimizers:
@@ -282,40 +271,6 @@ class Run:
                 if new:
                     made = {key: output(self, entry) for key, entry in entries.items()}
                     self.births.append((optimizer.state, p, made))
-
-    def _side_effects(self) -> None:
-        born = [id(c) for state, p, _ in self.births for c in (state, state[p])]
-        facts = (*self.reach.facts, *self.reach.kept)
-        changed = [
-            place.name for place, value in facts if id(place.container) not in born and not holds(place, value)
-        ]
-        lengths = (*self.reach.lengths, *self.reach.sizes)
-        changed += [f"{name}.requires_grad" for t, node, _, name in self._nodes if t.node is not node]
-        changed += [f"hooks of {name}" for t, node, hooks, name in self._nodes if t.node is node and marks(t) != hooks]
-        changed += [place.name for place, stand_in in self._places if place.get() is not stand_in]
-        changed += self.as_was.changed()
-        changed += [name for c, n, name in lengths if len(c) != n and id(c) not in born]
-        changed += [watch.name for watch in self.reach.watched if not watch.same()]
-        changed += [name for c, keys, name in self.reach.orders if id(c) not in born and list(c) != keys]
-        if changed:
-            named = ", ".join(map(repr, dict.fromkeys(changed)))
-            raise CompileError(
-                f"tg.compile: the step (or another thread, while it was recorded) changes {named}, which is plain "
-                "Python and would not happen again in the compiled step. Do it outside the step (as "
-                "`scheduler.step()`), or return the value"
-            )
-
-def written_to(home: Value, what: str) -> CompileError:
-    return CompileError(
-        f"tg.compile: the step {what} its argument {home.name!r} of shape {home.shape}; write into a "
-        "copy, `x = x.clone()`, or let the step reach the tensor without being given it"
-    )
-
-
-def marks(tensor: Tensor) -> tuple[Any, ...]:
-    """Whether a tensor wants a gradient, and the hooks that its gradient passes."""
-    node = tensor.node
-    return (None,) if node is None else (id(node), *(node.hooks or ()))
 
 
 def looked_at(run: Run, strange: Run | None, same: bool) -> list[tuple[Tensor, Any]]:

@@ -5,7 +5,7 @@ Read `recording.py` next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,10 +23,11 @@ class Output:
     kind: "tensor", "array", "number", or "live", a tensor whose graph the caller goes on with.
     """
 
-    __slots__ = ("freed", "index", "kind")
+    __slots__ = ("freed", "grad", "index", "kind")
 
     def __init__(self, kind: str, index: int, freed: bool = False) -> None:
         self.kind, self.index, self.freed = kind, index, freed
+        self.grad: Any = None  # what its `.grad` holds when it is returned
 
 
 class View:
@@ -35,16 +36,23 @@ class View:
     index: the number of the output that it is a view of, or None.
     """
 
-    __slots__ = ("freed", "home", "index", "path", "tensor")
+    __slots__ = ("freed", "grad", "home", "index", "path", "tensor")
 
     def __init__(self, tracer: Tracer, tensor: bool, index: int | None = None, freed: bool = False) -> None:
         self.home, self.path, self.tensor = tracer.storage.home, tracer.path, tensor
         self.index, self.freed = index, freed
+        self.grad: Any = None
 
     def of(self, array: np.ndarray) -> np.ndarray:
         for prim, args in self.path:
             array = prim.function(array, *args)
         return array
+
+
+class Made(NamedTuple):
+    """A returned leaf of the step's own, as something of which the caller may want the gradient."""
+
+    place: int
 
 
 class Unreadable:

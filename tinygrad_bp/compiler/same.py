@@ -78,9 +78,9 @@ def told_apart(tree: Any) -> Any:
 
 def _told(leaf: Any) -> Any:
     if isinstance(leaf, Output):
-        return "output", leaf.kind, leaf.index, leaf.freed
+        return "output", leaf.kind, leaf.index, leaf.freed, told_apart(leaf.grad)
     if isinstance(leaf, View):
-        return "view", leaf.tensor, leaf.index, len(leaf.path)
+        return "view", leaf.tensor, leaf.index, len(leaf.path), told_apart(leaf.grad)
     if type(leaf) is np.ndarray:
         return "array", leaf.shape, leaf.dtype, leaf.tobytes()
     return (type(leaf), repr(leaf)) if plain(leaf) else id(leaf)

@@ -61,7 +61,7 @@ class Tracer(Duck):
     """An array's stand-in; see the head of this file."""
 
     __slots__ = ("_actual", "_of", "_read", "path", "storage")
-    base = None  # views are told apart by their storage
+    base = property(lambda self: self.storage if self.path else None)
 
     def __init__(self, storage: Storage, actual: np.ndarray, path: Path = ()) -> None:
         self.storage, self._actual, self._of, self.path = storage, actual, storage.actual, path

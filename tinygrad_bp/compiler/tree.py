@@ -30,6 +30,13 @@ def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
     return change(tree)
 
 
+def leaves_of(tree: Any) -> list[Any]:
+    """All leaves, in order."""
+    found: list[Any] = []
+    mapped(tree, found.append)
+    return found
+
+
 def is_array(leaf: Any) -> bool:
     """Whether a leaf is a Tensor or an array, and does not only say so, as a weak proxy of one does."""
     return issubclass(type(leaf), Tensor | np.ndarray)
@@ -54,9 +61,7 @@ def key_orders(tree: Any) -> list[tuple[Any, ...]]:
 
 def count(tree: Any, kind: Callable[[Any], bool]) -> int:
     """How many leaves of a kind a tree has."""
-    found: list[Any] = []
-    mapped(tree, found.append)
-    return sum(map(kind, found))
+    return sum(map(kind, leaves_of(tree)))
 
 
 class Fixed:

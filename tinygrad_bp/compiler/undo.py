@@ -18,6 +18,7 @@ import numpy as np
 from ..dtypes import get_default_dtype, set_default_dtype
 from ..mode import MODE
 from .capture import holds
+from .kinds import in_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +124,7 @@ def attributes(reach: Reach) -> Iterator[tuple[Any, str, str]]:
 
 def classes(reach: Reach) -> list[type]:
     """The classes that the step reaches."""
-    found = [value for value in reach.seen.values() if isinstance(value, type) and value.__module__ != "builtins"]
+    found = [value for value in reach.seen.values() if isinstance(value, type) and in_python(value)]
     return list(dict.fromkeys(found))
 
 
