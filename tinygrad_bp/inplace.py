@@ -18,7 +18,7 @@ from .alias import give, root_of, written
 from .core import Leaf, Tensor, wrap
 from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
-from .memory import stamp
+from .memory import coincide, stamp
 from .mode import MODE
 from .ops.indexing import getitem, put
 from .ops.keys import steps
@@ -55,14 +55,6 @@ def _refuse_in_graph(tensor: Any, root: Any, by: str) -> None:
             f"{by}: {what} that requires a gradient cannot be changed in place: the gradient belongs to its value. Do "
             "it under `with tg.no_grad():`, or change a copy: `y = x.clone()`"
         )
-
-
-def coincide(array: Any) -> bool:
-    """Whether several entries lie at one place, as in an expanded tensor."""
-    array = array.actual if isinstance(array, Duck) else array
-    if 0 not in array.strides or array.size < 2:
-        return False
-    return any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))
 
 
 def refuse_coinciding(tensor: Any, by: str) -> None:

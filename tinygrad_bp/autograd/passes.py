@@ -14,7 +14,7 @@ from ..core import Leaf, Node, Tensor, array_of, wrap
 from ..duck import TRACES, Array, as_array, tracing
 from ..engine import run_backward
 from ..errors import GraphError, ShapeError
-from ..memory import buffer_of, stamp
+from ..memory import buffer_of, coincide, stamp
 from ..mode import MODE, enable_grad
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool, taken: se
         return wrap(np.zeros_like(x.array)) if zeros else None
     g, borrowed = totals[x.node]
     if create:
-        return _own(g) if id(buffer_of(g.array)) in taken or not g.array.flags.writeable else g
+        return _own(g) if id(buffer_of(g.array)) in taken or coincide(g.array) else g
     return wrap(g.copy("K") if borrowed or id(buffer_of(g)) in taken else g)
 
 
