@@ -290,6 +290,15 @@ def test_a_graph_written_into_what_outlives_the_step_is_refused(through: str) ->
     assert b.tolist() == [0, 0, 0]
 
 
+def test_so_is_one_that_a_view_of_what_the_step_does_not_reach_would_keep() -> None:
+    w, base = tg.ones(3, requires_grad=True), tg.zeros(3)
+    b = base[1:]
+    with pytest.raises(tg.CompileError, match="writes a value with a graph into 'b'"):
+        tg.compile(lambda: b.add_(w[1:]))()
+    assert not base.requires_grad
+    assert base.tolist() == [0, 0, 0]
+
+
 @equal
 def test_classes_and_functions_that_exec_made_in_a_bare_namespace(compile: Any, see: Any) -> None:
     scope: dict[str, Any] = {}

@@ -7,6 +7,7 @@ identity, by order and by content. Read `test_compile_views.py` next.
 from __future__ import annotations
 
 import random
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -219,3 +220,18 @@ def tidy() -> None:
     tg.set_default_dtype(tg.float32)
     np.seterr(divide="warn", over="warn")
     globals().pop("MADE", None)
+
+
+@pytest.mark.parametrize(
+    "table", [OrderedDict(k=1, m=2), defaultdict(int, k=1, m=2), Counter("kkm"), type("Own", (dict,), {})(k=1, m=2)]
+)
+def test_dicts_of_other_classes_have_their_old_entries_in_their_old_order(table: Any) -> None:
+    def step(x: Any) -> Any:
+        table["n"] = 5
+        table["k"] = table.pop("k") + 6
+        return x
+
+    before = list(table.items())
+    with pytest.raises(tg.CompileError, match=r"changes .*'table'"):
+        tg.compile(step)(tg.ones(2))
+    assert list(table.items()) == before

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compile_kit import data, equal
 from numpy.lib.stride_tricks import sliding_window_view
 
 import tinygrad_bp as tg
@@ -239,3 +240,21 @@ def check_one(function: Any, args: tuple[Any, ...], part: int | None) -> None:
             continue
         outcomes.append([a.tobytes() for a in arrays_in(tuple(own))])
     assert outcomes[0] == outcomes[1]
+
+
+@equal
+def test_writes_through_a_part_of_an_expanded_tensor(compile: Any, see: Any) -> None:
+    w, buffer = tg.ones(2, dtype=tg.float64, requires_grad=True), tg.ones(2, dtype=tg.float64)
+
+    @compile
+    def step(x: Any) -> Any:
+        wide = x.expand(3, 2).clone().expand(2, 3, 2)
+        wide[0, 1] += x
+        buffer.expand(3, 2)[1].mul_(3)
+        grown = (w * 2).expand(2, 2)
+        grown[0][1:] = x[0]
+        grown.sum().backward()
+        return wide, wide.sum(), w.grad.clone()
+
+    for i in range(3):
+        see(step(data(2, seed=i)), buffer, w.grad)

@@ -160,7 +160,7 @@ class Tensor:
             self.node = None
             for view in self.views():
                 view._view.root_rests(view)
-        elif self.node is None:
+        elif self.node is None or self.node.owner is nobody:  # a view that gives its gradient to nobody
             require_float(self.array)
             self.node = Leaf.of(self)
             for view in self.views():

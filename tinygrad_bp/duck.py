@@ -25,6 +25,7 @@ class Duck:
     shape: tuple[int, ...]
     dtype: Any
     ndim: int
+    flags: Any
     actual: Any  # the array that it stands for
     storage: Any  # whose memory it looks into
     copy: Any

@@ -19,7 +19,7 @@ from .calling import stored
 from .core import Leaf, Tensor, wrap
 from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
-from .memory import stamp
+from .memory import coincide, stamp
 from .mode import MODE
 from .ops.indexing import getitem, put
 from .ops.keys import steps
@@ -56,14 +56,6 @@ def _refuse_in_graph(tensor: Any, root: Any, by: str) -> None:
             f"{by}: {what} that requires a gradient cannot be changed in place: the gradient belongs to its value. Do "
             "it under `with tg.no_grad():`, or change a copy: `y = x.clone()`"
         )
-
-
-def coincide(array: Any) -> bool:
-    """Whether several entries lie at one place, as in an expanded tensor."""
-    array = array.actual if isinstance(array, Duck) else array
-    if 0 not in array.strides or array.size < 2:
-        return False
-    return any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))
 
 
 def refuse_coinciding(tensor: Any, by: str) -> None:
@@ -193,7 +185,9 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     part = getitem(self, first[0]) if first else self
     if dialect.basic(last):
         part = getitem(part, last)
-        if not same_part(part, value):
+        if same_part(part, value):
+            written(root_of(part))
+        else:
             put_in(part, value, by)
         return
     refuse(part, by, graph)
@@ -205,6 +199,8 @@ def setitem(self: Any, key: Any, value: Any) -> None:
 def same_part(part: Any, value: Any) -> bool:
     """`x[0] += w` ends with `x[0] = changed`, where `changed` is the part itself: nothing is left to do."""
     if not isinstance(value, Tensor) or root_of(value) is not root_of(part) or root_of(value) is value:
+        return False
+    if value._view.barred:  # type: ignore[attr-defined]
         return False
     ours, theirs = (x.actual if isinstance(x, Duck) else x for x in (part.array, value.array))
     return (ours.ctypes.data, ours.shape, ours.strides) == (theirs.ctypes.data, theirs.shape, theirs.strides)

@@ -43,6 +43,14 @@ def buffer_of(array: Any) -> Any:
     return array
 
 
+def coincide(array: Any) -> bool:
+    """Whether several entries lie at one place, as in an expanded tensor."""
+    array = array.actual if isinstance(array, Duck) else array
+    if 0 not in array.strides or array.size < 2:
+        return False
+    return any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))
+
+
 def stamp(array: np.ndarray, by: str, where: str | None = None) -> None:
     """Record that `by` has just written to the memory of `array`."""
     stamp_all([array], by, where or caller())

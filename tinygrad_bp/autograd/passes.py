@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Leaf, Node, Tensor, array_of, wrap
+from ..alias import on_its_own
+from ..core import Leaf, Node, Tensor, array_of, nobody, wrap
 from ..duck import TRACES, Array, as_array, tracing
 from ..engine import run_backward
 from ..errors import GraphError, ShapeError
-from ..memory import buffer_of, stamp
+from ..memory import buffer_of, coincide, stamp
 from ..mode import MODE, enable_grad
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def grad(
     found = _start(
         roots, _listed(grad_outputs, len(roots), "grad"), {x.node for x in wanted}, retain_graph, create_graph
     )
-    totals = {node: (g, borrowed) for node, g, borrowed in found}
+    totals = {node: (g, lent) for node, g, lent in found if not (isinstance(node, Leaf) and node.owner is nobody)}
     if allow_unused is None:
         allow_unused = materialize_grads
     missing = [i for i, x in enumerate(wanted) if x.node not in totals]
@@ -115,9 +116,12 @@ def grad(
     taken.update(id(one) for one in _ONES.values())
     results = []
     for x in wanted:
-        results.append(_result(x, totals, create_graph, materialize_grads, taken))
-        if results[-1] is not None:
-            taken.add(id(buffer_of(results[-1].array)))
+        result = _result(x, totals, create_graph, materialize_grads, taken)
+        if result is not None:
+            taken.add(id(buffer_of(result.array)))
+            if getattr(result, "_view", None) is not None:
+                on_its_own(result)
+        results.append(result)
     return tuple(results)
 
 
@@ -135,7 +139,7 @@ def _result(x: Any, totals: dict[Any, Any], create: bool, zeros: bool, taken: se
         return wrap(np.zeros_like(x.array)) if zeros else None
     g, borrowed = totals[x.node]
     if create:
-        return _own(g) if id(buffer_of(g.array)) in taken or not g.array.flags.writeable else g
+        return _own(g) if id(buffer_of(g.array)) in taken or coincide(g.array) else g
     return wrap(g.copy("K") if borrowed or id(buffer_of(g)) in taken else g)
 
 

@@ -25,6 +25,14 @@ def written_to(home: Value, what: str) -> CompileError:
     )
 
 
+def outlives(name: str, tensor: Tensor) -> CompileError:
+    return CompileError(
+        f"tg.compile: the step writes a value with a graph into {name!r} of shape {tensor.array.shape}, which outlives "
+        f"it, so that each call would go on with the graph of the one before. Write into a copy, `y = {name}.clone()`, "
+        f"or numbers alone: `{name}.copy_(value.detach())`"
+    )
+
+
 def marks(tensor: Tensor) -> tuple[Any, ...]:
     """Whether a tensor wants a gradient, and the hooks that its gradient passes."""
     node = tensor.node
@@ -56,11 +64,7 @@ def only_computes(run: Run) -> None:
     """What the step did in Python, which a program does not do."""
     for tensor, node, _, name in run.nodes:
         if tensor.node is not node and tensor.node is not None and not isinstance(tensor.node, Leaf):
-            raise CompileError(
-                f"tg.compile: the step writes a value with a graph into {name!r} of shape {tensor.array.shape}, which "
-                "outlives it, so that each call would go on with the graph of the one before. Write into a copy, "
-                f"`y = {name}.clone()`, or numbers alone: `{name}.copy_(value.detach())`"
-            )
+            raise outlives(name, tensor)
     born = [id(c) for state, p, _ in run.births for c in (state, state[p])]
     facts = (*run.reach.facts, *run.reach.kept)
     changed = [place.name for place, value in facts if id(place.container) not in born and not holds(place, value)]

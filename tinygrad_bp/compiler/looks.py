@@ -50,6 +50,13 @@ def diagonal_of(x: Any, offset: int, i: int, j: int) -> Any:
     return view
 
 
+def spread(x: Any, shape: tuple[int, ...]) -> Any:
+    """x repeated, in a view that may be written to where x may, as `Tensor.expand` has it; NumPy's own may not."""
+    view = np.broadcast_to(x, shape)
+    view.flags.writeable = x.flags.writeable
+    return view
+
+
 def einsum_of(x: Any, subscripts: str) -> Any:
     """A diagonal or a transposition, in einsum's words."""
     return np.einsum(subscripts, x)
@@ -108,7 +115,7 @@ def _broadcast(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[
     from .tracer import real_of
 
     real = function(*real_of(args), **real_of(kwargs))
-    return seen(trace, args[0], "broadcast_to", np.broadcast_to, (real.shape,), real)
+    return seen(trace, args[0], "broadcast_to", spread, (real.shape,), real)
 
 
 def _broadcast_all(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

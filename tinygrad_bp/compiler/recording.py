@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..alias import class_of
+from ..alias import class_of, root_of
 from ..core import Leaf, Tensor, wrap
 from ..duck import begin_trace, end_trace
 from ..errors import CompileError
 from .capture import Place, Reach
-from .effects import given_back, marks, only_computes, written_to
+from .effects import given_back, marks, only_computes, outlives, written_to
 from .live import Live
 from .ownership import movable, no_overlaps
 from .private import Private
@@ -169,7 +169,7 @@ class Run:
             args, kwargs = given = self.leaves.filled(self._argument)
             shape = mapped(given, id), key_orders(given)
             begin_trace(self.trace)
-            self.private.watch(self.trace.stray)
+            self.private.watch(self._stray)
             self.private.no_threads(self.trace.parallel)
             try:
                 result = self.function(*args, **kwargs)
@@ -192,6 +192,13 @@ class Run:
                 self.trace.rest()
         self._rest()
         return self
+
+    def _stray(self, tensor: Tensor) -> None:
+        """A tensor is read that nobody has found; the base of a known view is read to give it a graph."""
+        for known, name in self.reach.tensors.values():
+            if root_of(known) is tensor:
+                raise outlives(name, known)
+        self.trace.stray(tensor)
 
     def _rest(self) -> None:
         """Let go of what only the run itself needed: stand-ins with their arrays, graphs, what was to be put back."""

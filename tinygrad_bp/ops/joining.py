@@ -44,7 +44,8 @@ def _cat(tensors: Any, axis: int = 0) -> Any:
     given: list[Any] = [x if isinstance(x, Tensor) else wrap(as_array(operand(x, _op))) for x in tensors]
     if not given:
         raise ShapeError("cat: the list of tensors is empty")
-    given = [x for x in given if x.shape != (0,)] or given[:1]  # PyTorch lets an empty vector pass
+    if any(x.ndim != 1 for x in given):  # PyTorch lets an empty vector pass
+        given = [x for x in given if x.shape != (0,)] or given[:1]
     arrays = promote([x.array for x in given])
     axis = normal_axis(axis, arrays[0].ndim, "cat")
     try:

@@ -17,6 +17,7 @@ from ..alias import shares
 from ..calling import normal_axes, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, linear, publish
+from ..duck import Duck
 from ..errors import AxisError, DtypeError, ShapeError, kind_of
 
 
@@ -86,7 +87,10 @@ def _wide(x: Any, shape: Any) -> Any:
     if prod(shape) == x.size:
         return x.reshape(shape)
     if type(x) is not np.ndarray or not x.flags.writeable:
-        return np.broadcast_to(x, shape)
+        view: Any = np.broadcast_to(x, shape)
+        if isinstance(view, Duck):
+            view.flags.writeable = x.actual.flags.writeable
+        return view
     lead = len(shape) - x.ndim
     steps = [0] * lead + [0 if n != m else step for n, m, step in zip(x.shape, shape[lead:], x.strides, strict=True)]
     return np.lib.stride_tricks.as_strided(x, shape, steps)
