@@ -18,6 +18,7 @@ import numpy as np
 from ..dtypes import get_default_dtype, set_default_dtype
 from ..mode import MODE
 from .capture import holds
+from .places import Entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,13 +191,15 @@ def write(owner: Any, key: str, value: Any) -> None:
 
 def kept(container: Any) -> Any:
     """What is in a container, in order."""
+    if isinstance(container, Entries):
+        return container.copy()
     return dict(container) if isinstance(container, dict) else list(container)
 
 
 def refill(container: Any, content: Any) -> None:
     """A list, dict or set with its old content, in its old order, if that has changed."""
     now = kept(container)
-    if isinstance(container, dict):
+    if isinstance(container, dict | Entries):
         if not alike([*now.keys(), *now.values()], [*content.keys(), *content.values()]):
             if list(now) != list(content):
                 container.clear()
