@@ -74,7 +74,7 @@ READING = [
 def test_what_reads_a_state_of_a_library_is_refused(before: str, read: str) -> None:
     scope: dict[str, Any] = {"HERE": str(HERE), "__name__": "drawn"}
     exec(before, scope)
-    with pytest.raises(tg.CompileError, match="at the next call|before each call") as caught:
+    with pytest.raises(tg.CompileError, match="before each call") as caught:
         tg.compile(eval(f"lambda x: x * ({read})", scope))(data(3))
     told(caught.value)
     assert "pass the value in" in str(caught.value), caught.value
@@ -169,8 +169,8 @@ def put(rate: float) -> Any:
 GIVEN = {
     "number": ("{m}.drawn_rate", float), "text": ("float({m}.drawn_rate)", str),
     "list": ("{m}.drawn_rate[0]", lambda v: [v]), "dict": ("{m}.drawn_rate['a']", lambda v: {"a": v}),
-    "tuple": ("{m}.drawn_rate[0]", lambda v: (v,)), "object": ("{m}.drawn_rate.v", lambda v: types.SimpleNamespace(v=v)),
-    "array": ("{m}.drawn_rate", lambda v: np.array([v])), "tensor": ("{m}.drawn_rate", tg.tensor),
+    "tuple": ("{m}.drawn_rate[0]", lambda v: (v,)), "array": ("{m}.drawn_rate", lambda v: np.array([v])),
+    "object": ("{m}.drawn_rate.v", lambda v: types.SimpleNamespace(v=v)), "tensor": ("{m}.drawn_rate", tg.tensor),
     "function": ("{m}.drawn_rate(1.0)", put), "whole": ("getattr({m}, 'drawn_rate')", float),
     "default": ("getattr({m}, 'drawn_rate', 9.0)", float), "module": ("{m}.drawn_rate.v", lambda v: module_of(v)),
 }  # fmt: skip

@@ -46,11 +46,13 @@ def setting(module: types.ModuleType, key: str, value: Any) -> bool:
         return False
     if isinstance(value, types.FunctionType | type):
         return not theirs(value.__module__)
+    if type(value).__name__ == "_Environ":
+        return True
     kind, content = native(type(value)), LOOKED_AT.get(native(type(value)))
     if kind in VALUES or (content == "" and not callable(value)):
         return key not in getattr(module, "__all__", ())
     data = content in DATA or isinstance(value, np.ndarray | Tensor)
-    return data or type(value).__name__ == "_Environ" or not theirs(type(value).__module__)
+    return data or not theirs(type(value).__module__)
 
 
 def theirs(module: str | None) -> bool:
