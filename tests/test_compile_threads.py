@@ -25,8 +25,8 @@ LONG = 60
 
 
 def events() -> dict[int, tuple[threading.Event, threading.Event]]:
-    """Kept where no step reaches them: in the standard library."""
-    return vars(sys).setdefault("events_of_halted_steps", {})
+    """Kept where no step reaches them: in the standard library, under a name that is no attribute's."""
+    return vars(sys).setdefault("events of halted steps", {})
 
 
 def halt(event: str, args: tuple[Any, ...]) -> None:

@@ -6,6 +6,7 @@ optimisers.
 
 from __future__ import annotations
 
+import builtins
 import types
 from typing import Any
 
@@ -13,9 +14,9 @@ import numpy as np
 
 from .codes import Names
 from .kinds import LOOKED_AT, OTHERWISE, constant, in_python, instead, native
-from .packages import data_of_python, imported, library, of_library
+from .packages import imported, of_library
 from .places import Attributes, Cache, Entries, Filled, Hidden, Members, Missing, Place, Row
-from .ways import Ways
+from .variables import Variables
 
 MAKING = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__")
 FORMAL = {
@@ -29,26 +30,24 @@ DEFAULTS = ("__defaults__", "__kwdefaults__", "__code__")
 BASES = ("tinygrad_bp", "abc", "typing", "enum", "collections.abc", "types", "argparse")
 
 
-class Objects:
+class Objects(Variables):
     """What was found. `facts` are looked at before each run, `kept` only when a module or optimiser was changed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.arrays: list[Place] = []
-        self.facts: list[tuple[Place, Any]] = []
         self.kept: list[tuple[Place, Any]] = []
         self.lengths: list[tuple[Any, int, str]] = []  # how much a container holds, looked at before each run
         self.orders: list[tuple[Any, list[Any], str]] = []  # the keys of dicts, in order
-        self.watched: list[Row | Missing | Members | Cache] = []  # what knows itself whether it is the same
         self.frozen: list[tuple[np.ndarray, np.ndarray, str]] = []  # arrays of which the content counts
         self.seen: dict[Any, Any] = {}
-        self.ways = Ways()
         self._clocked = False
-        self._packages: dict[int, tuple[types.ModuleType, str]] = {}
         self._bare: list[tuple[Any, str]] = []  # functions, and tensors, without attributes of their own
 
     def visit(self, value: Any, name: str, place: Place | None = None, by: str | None = None) -> None:
         """Take in a value, found at a place, and all that it leads to; code gets at it by the attribute `by`."""
         self.ways.add(value, by)
+        self.reads(value)
         if issubclass(type(value), np.ndarray):
             self.array(value, name, place)
             return
@@ -270,11 +269,12 @@ class Objects:
                 self.variable(value.__globals__[key], key, Place(value.__globals__, key, key), names)
             else:
                 self.watched.append(Missing(value.__globals__, key, key))
+                self.ways.add(vars(builtins).get(key), None)
+                self.reads(vars(builtins).get(key))
         for key in names.imports:
-            found = imported(key)
+            found = imported(key) or self.imported_for(key)
             if found is not None:
                 self.visit(found, key)
-
         self.unseen(value, names)
 
     def members(self, value: Any, name: str) -> None:
@@ -294,43 +294,6 @@ class Objects:
                 "Instead: name them, or do this outside the step and pass the result in"
             )
 
-    def variable(self, value: Any, name: str, place: Place, names: Names) -> None:
-        """What a function's variable holds; of a module what the code reads from it: `config.rate`."""
-        if not isinstance(value, types.ModuleType):
-            self.visit(value, name, place)
-            return
-        self.facts.append((place, value))
-        for chain in names.chains.get(name, {()}):
-            self.chain(value, name, chain)
-
-    def chain(self, module: types.ModuleType, name: str, chain: tuple[str, ...]) -> None:
-        """Follow `package.part.rate` from a module."""
-        if not chain:
-            self.visit(module, name)
-        elif library(module):
-            if data_of_python(module, chain[0]):
-                self.visit(vars(module)[chain[0]], f"{name}.{chain[0]}")
-        elif isinstance(vars(module).get(chain[0]), types.ModuleType):
-            self.variable_of(module, chain[0], name)
-            self.chain(vars(module)[chain[0]], f"{name}.{chain[0]}", chain[1:])
-        else:
-            self.variable_of(module, chain[0], name)
-
-    def variable_of(self, module: types.ModuleType, key: str, name: str) -> None:
-        """A variable of a user's module."""
-        scope, path = vars(module), f"{name}.{key}"
-        if isinstance(scope.get(key), types.ModuleType):
-            self.facts.append((Place(scope, key, path), scope[key]))
-        elif key in scope:
-            self.visit(scope[key], path, Place(scope, key, path))
-        else:
-            self.watched.append(Missing(scope, key, path))
-            self.visit(scope.get("__getattr__"), path)
-
-    def package(self, value: types.ModuleType, name: str) -> None:
-        if not library(value):
-            self._packages[id(value)] = value, name
-
     # ------------------------------------------------------------ at the end
     def formal(self, keys: set[str]) -> None:
         """Names and texts of functions and classes, where some code asks for such."""
@@ -342,24 +305,7 @@ class Objects:
 
     def finish(self) -> None:
         """What depends on all the code that was found: modules handed about, attributes that may come; refusals."""
-        done: set[tuple[int, str]] = set()
-        while True:
-            named = set().union(*(names.attributes for names in self.ways.names.values()))
-            if any(names.made_up for names in self.ways.names.values()):
-                named |= {key for module, _ in self._packages.values() for key in vars(module) if key[:2] != "__"}
-            new = [
-                (i, key) for i, (module, _) in self._packages.items() for key in sorted(named)
-                if (i, key) not in done and (key in vars(module) or "__getattr__" in vars(module))
-            ]  # fmt: skip
-            if not new:
-                break
-            for i, key in new:
-                done.add((i, key))
-                module, name = self._packages[i]
-                with self.ways.within(i):
-                    self.variable_of(module, key, name)
-                    if isinstance(vars(module).get(key), types.ModuleType):
-                        self.visit(vars(module)[key], f"{name}.{key}")
+        self.handed()
         codes = self.ways.names.values()
         if any(names.asks for names in codes):
             self.watched += [Members(value, name) for value, name in self._bare]

@@ -1,6 +1,6 @@
 """Modules of Python: which are libraries, whose inside is not the step's, and which are the user's own.
 
-Read `objects.py` next.
+Read `readers.py` next.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import importlib.util
 import sys
 import sysconfig
 import types
-from collections import deque
 from typing import Any
 
-from .kinds import in_python
+import numpy as np
+
+from ..core import Tensor
+from .kinds import LOOKED_AT, VALUES, in_python, native
 
 SKIPPED = ("numpy", "tinygrad_bp", *sys.stdlib_module_names)
+DATA = ("dict_", "list_", "tuple_", "row")
 INSTALLED = tuple({sysconfig.get_path(key) for key in ("purelib", "platlib")})
 
 
@@ -41,12 +44,28 @@ def library(module: types.ModuleType) -> bool:
     return own(module.__name__) or installed(vars(module).get("__file__"))
 
 
-def data_of_python(module: types.ModuleType, key: str) -> bool:
-    """Whether this is data of the standard library that a program may change: `sys.argv`, `os.environ`."""
-    name, value = module.__name__, vars(module).get(key)
-    if name.partition(".")[0] not in sys.stdlib_module_names or (name, key) == ("sys", "modules"):
+def setting(module: types.ModuleType, key: str, value: Any) -> bool:
+    """Whether a library's module may hold another value under this name at the next call.
+
+    Data of the standard library that a program may change (`sys.argv`, `os.environ`), and what a user put there. The
+    numbers and texts of a library's public list are its own.
+    """
+    if key.startswith("__") or (module.__name__, key) == ("sys", "modules"):
         return False
-    return isinstance(value, dict | list | set | deque) or type(value).__name__ == "_Environ"
+    if isinstance(value, types.FunctionType | type):
+        return not theirs(value.__module__)
+    if type(value).__name__ == "_Environ":
+        return True
+    kind, content = native(type(value)), LOOKED_AT.get(native(type(value)))
+    if kind in VALUES or (content == "" and not callable(value)):
+        return key not in getattr(module, "__all__", ())
+    data = content in DATA or isinstance(value, np.ndarray | Tensor)
+    return data or not theirs(type(value).__module__)
+
+
+def theirs(module: str | None) -> bool:
+    """Whether a function or class made in this module is a library's."""
+    return own(module) or installed(getattr(sys.modules.get(module or ""), "__file__", None))
 
 
 def imported(name: str) -> types.ModuleType | None:

@@ -145,6 +145,20 @@ class Missing:
             del self.container[self.key]
 
 
+class Absent:
+    """Names that a module used as a whole lacks, and that must not come: `getattr(config, "rate", 2.0)`."""
+
+    def __init__(self, fields: dict[str, Any], names: set[str], name: str) -> None:
+        self.fields, self.names, self.name = fields, names, name
+
+    def same(self) -> bool:
+        return self.fields.keys().isdisjoint(self.names)
+
+    def restore(self) -> None:
+        for key in self.names.intersection(self.fields):
+            del self.fields[key]
+
+
 class Members:
     """The names of the attributes of a class or a function: one that comes may hide another."""
 

@@ -2,7 +2,7 @@
 
 Everything reached is a point, and arrows lead from an owner to what it owns. An arrow along an attribute can be gone
 only by code that names this attribute; code is at hand where the way to its function has been gone. So a trainer may
-own a log file, as long as the compiled step, and what it calls, do not touch it. Read `objects.py` next.
+own a log file, as long as the compiled step, and what it calls, do not touch it. Read `variables.py` next.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Ways:
     def __init__(self) -> None:
         self.arrows: dict[Hashable, list[tuple[Hashable, str | None]]] = {}
         self.names: dict[Hashable, Names] = {}  # of functions
+        self.methods: dict[Hashable, dict[str, Hashable]] = {}  # gone only by code with just this name in it
         self.doubts: dict[Hashable, str] = {}  # what cannot be looked at, and what to say
         self._owner: Hashable = START
 
@@ -65,6 +66,7 @@ class Ways:
                     if end not in found and (by is None or everything or by in named):
                         found[end] = None
                         stack.append(end)
+                found |= {end: None for key, end in self.methods.get(point, {}).items() if key in named}
         return found
 
     def refuse(self) -> None:

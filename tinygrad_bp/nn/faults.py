@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from ..alarms import warn
 from ..core import Leaf, Tensor
 from ..errors import FORGOT, DtypeError, TensorError, close, kind_of
 
@@ -92,7 +93,7 @@ def warn_of_hidden(module: Module) -> None:
             right = f"nn.{what}{'Dict' if holder is dict else 'List'}" if holder in HOLDERS else "nn.Parameter"
             where = f"{kind_of(lost[0])} in a plain {holder.__name__}" if holder in HOLDERS else kind_of(lost[0])
             told = f"{where} is not among the parameters, and will not be trained: use {right}"
-            warnings.warn(f"{type(module).__name__}.{name}: {told}", UserWarning, stacklevel=3)
+            warn(f"{type(module).__name__}.{name}: {told}")
 
 
 def _suspects(path: str, layer: Module) -> Iterator[tuple[str, type, list[Any]]]:
