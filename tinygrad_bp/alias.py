@@ -7,7 +7,8 @@ the node that says "these steps from the root's new node", made when it is first
 stale node, and nobody has to look for one.
 
 As in PyTorch, `detach()` and `.data` share memory and no graph: they are roots of their own, and what they overwrite is
-found by its stamp (`memory.py`). Read `refusals.py` next.
+found by its stamp (`memory.py`). A view made under `no_grad` of what requires a gradient requires one too, and gives it
+to nobody; so does one that was made before its root asked for a gradient. Read `refusals.py` next.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from .mode import MODE
 _new: Any = object.__new__
 NO_GRAD = "was made under no_grad"
 SEVERAL = "is one of several views made by one call (split, chunk, unbind, iteration)"
-
 
 # One view operation on the way from a root: (operation, parameters, shape before, shape after).
 Step = tuple[Any, tuple[Any, ...], tuple[int, ...], tuple[int, ...]]
@@ -52,7 +52,6 @@ class View:
             node = Node(op, ((node, 0, saved),), after, dtype)
         return node
 
-
     def root_asks(self, tensor: Any) -> None:
         """The root asks for a gradient; `tensor`, made before, is its view as PyTorch has it.
 
@@ -60,7 +59,6 @@ class View:
         """
         if plain_node(tensor) is None:
             tensor.node = self.node(self.root.node) if self.behind and self.root.node else nowhere(tensor)
-
 
     def root_rests(self, tensor: Any) -> None:
         """The root asks for a gradient no more."""
@@ -176,7 +174,7 @@ def _append(refs: list[Any], tensor: Any) -> None:
 
 def on_its_own(view: Any) -> None:
     """A view of what an operation computed on its way, and nobody else has, is no view for its caller."""
-    if sys.getrefcount(view._view.root) == 2:  # the view's own, and this call's
+    if sys.getrefcount(view._view.root) <= 2:  # the view's own, and this call's
         view._view = None
 
 
@@ -199,7 +197,7 @@ def written(root: Any) -> None:
     if getattr(root, "_views", None) is None:
         return
     for other in _kin(root):
-        for view in other.views():
+        for view in other._living_views():
             node = plain_node(view)
             if other.node is None and (node is None or isinstance(node, Leaf)):
                 view._view.behind = True
@@ -238,7 +236,7 @@ def part_ways(tensor: Any) -> None:
     if getattr(tensor, "_view", None) is not None:
         tensor.node = tensor.node  # up to date for the last time
         tensor.__class__, tensor._view = class_of(tensor), None
-    views = tensor.views()
+    views = tensor._living_views()
     if views:
         stand_in: Any = wrap(tensor.array, tensor.node)
         for view in views:

@@ -158,15 +158,15 @@ class Tensor:
             if self.node is not None:
                 self.node.rest(self)
             self.node = None
-            for view in self.views():
+            for view in self._living_views():
                 view._view.root_rests(view)
         elif self.node is None or self.node.owner is nobody:  # a view that gives its gradient to nobody
             require_float(self.array)
             self.node = Leaf.of(self)
-            for view in self.views():
+            for view in self._living_views():
                 view._view.root_asks(view)
 
-    def views(self) -> list[Any]:
+    def _living_views(self) -> list[Any]:
         """The tensors that look into the memory of this one, as far as it knows them; see `alias.py`."""
         refs = getattr(self, "_views", None) or ()
         return [v for ref in refs if (v := ref()) is not None and v._view is not None and v._view.root is self]

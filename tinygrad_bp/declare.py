@@ -74,6 +74,8 @@ class Op:
         self.numpy: tuple[Any, ...] = options.pop("numpy", ())
         self.method: bool = options.pop("method", True)
         self.view: bool = options.pop("view", False)  # its result may look into the input's memory
+        if self.view and any(role != PLAIN for roles in self.roles for role in roles):
+            raise TypeError(f"declaration of {doc!r}: the rule of a view reads shapes and parameters only")
         self.internal: bool = options.pop("internal", False)  # a part of others, with no name in `tg`
         self.domain = options.pop("domain", None)
         self.cases: tuple[Case, ...] = tuple(options.pop("cases", ()))
