@@ -391,3 +391,57 @@ def test_a_function_that_writes_into_its_cotangent_changes_no_other(create_graph
     equal(a.grad, [-2.0, -2.0])
     equal(b.grad, [1.0, 1.0])
     equal(given, [1.0, 1.0])
+
+
+def test_a_freed_node_beside_the_way() -> None:
+    """What was freed matters if it may lead to what is asked for, also where another way is open."""
+    w = tg.ones(2, requires_grad=True)
+    a, b = w.exp(), w.sin()
+    c = a * a
+    c.sum().backward()
+    with pytest.raises(tg.GraphError, match="second time"):
+        tg.autograd.grad((b + c).sum(), w)
+    h = w * 2
+    y = h * 3
+    h.sum().backward()
+    assert tg.autograd.grad(y.sum(), h)[0].tolist() == [3, 3]  # what lies before h does not count
+    with pytest.raises(tg.GraphError, match="second time"):
+        tg.autograd.grad((h * 3).sum(), [h, w])
+
+
+def test_nodes_that_saved_nothing_may_be_walked_again() -> None:
+    w = tg.ones(3, requires_grad=True)
+    y = (w + 1)[1:].sum()
+    y.backward()
+    y.backward()
+    assert w.grad.tolist() == [0, 2, 2]
+
+
+def test_a_function_that_returns_its_input_or_a_view_of_it() -> None:
+    class Same(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.view(-1)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g.view(2, 1) * 5
+
+    w = tg.ones(2, 1, requires_grad=True)
+    with pytest.raises(tg.InplaceError, match="Function"):
+        Same.apply(w).mul_(2)
+    assert w.tolist() == [[1], [1]]
+    h = w * 1
+    v = Same.apply(h)
+    h.mul_(3)
+    with pytest.raises(tg.InplaceError, match="Function"):
+        v.sum()
+
+
+@pytest.mark.parametrize("write", ["t[0] = v", "t.fill_(v)", "t.copy_(v)", "t[t == 0] = v", "t[[0, 1]] = [1, v]"])
+@pytest.mark.parametrize("value", [None, "3", b"3"])
+def test_what_is_no_number_is_not_written(write: str, value: Any) -> None:
+    t = tg.zeros(3)
+    with pytest.raises(tg.DtypeError, match="cannot be written"):
+        exec(write, {"t": t, "v": value})
+    assert t.tolist() == [0, 0, 0]

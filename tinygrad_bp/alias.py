@@ -27,6 +27,7 @@ from .mode import MODE
 
 _new: Any = object.__new__
 NO_GRAD = "was made under no_grad"
+FUNCTION = "is what a Function returned of its input's memory"
 SEVERAL = "is one of several views made by one call (split, chunk, unbind, iteration)"
 
 # One view operation on the way from a root: (operation, parameters, shape before, shape after).
@@ -159,6 +160,12 @@ def register(view: Any, x: Any, op: Any, params: tuple[Any, ...]) -> None:
     _enter(root, view)
 
 
+def bind(made: Any, x: Any, reason: str) -> None:
+    """Note that `made` looks into the memory of `x` in a way that no steps tell: in a graph nobody may write there."""
+    made._view = View(root_of(x), (), reason)
+    _enter(made._view.root, made)
+
+
 def _enter(root: Any, view: Any) -> None:
     try:
         _append(root._views, view)
@@ -182,6 +189,13 @@ def root_of(tensor: Any) -> Any:
     """The tensor into whose memory this one looks: itself, if it is no view."""
     view = getattr(tensor, "_view", None)
     return tensor if view is None else view.root
+
+
+def nobody_looks(tensor: Any) -> bool:
+    """Whether a tensor has its memory to itself, as far as the package knows."""
+    array, kin = tensor.array, getattr(tensor, "_kin", None) or ()
+    alone = array.base is None and not getattr(array, "path", ())
+    return alone and not tensor._living_views() and not any(ref() not in (None, tensor) for ref in kin)
 
 
 def bar(views: Any, reason: str) -> None:

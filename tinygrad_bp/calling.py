@@ -15,7 +15,7 @@ from .alias import on_its_own, register
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
-from .errors import AxisError, DtypeError, ShapeError, TensorError, kind_of
+from .errors import FORGOT, AxisError, DtypeError, ShapeError, TensorError, kind_of
 from .kernels import HALF
 from .mode import MODE
 from .refusals import UNCLEAR, no_tensor, once_more, unclear
@@ -185,6 +185,17 @@ def stored(op: str, number: Any, dtype: Any) -> Any:
     """A number as it stands in an array of this dtype."""
     within(op, number, dtype)
     return np.array(number).astype(dtype).item() if isinstance(number, int) and dtype.kind in "biu" else number
+
+
+def numbers(op: str, value: Any) -> Any:
+    """A value that is to be written: a number, an array or nested lists of numbers; None and text are none."""
+    if isinstance(value, Number) or hasattr(value, "known_number") or isinstance(value, Array):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        fix = FORGOT if value is None else "; numbers, tensors, arrays, or lists of numbers can be"
+        raise DtypeError(f"{op}: {kind_of(value)} cannot be written into a tensor{fix}")
+    return array
 
 
 def around(op: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:

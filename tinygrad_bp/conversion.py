@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .alarms import sounded, warn_left
-from .alias import SEVERAL, bar, class_of, part_ways, root_of, shares, twin
+from .alias import SEVERAL, bar, class_of, nobody_looks, part_ways, root_of, shares, twin
 from .calling import normal_axis
 from .core import Inside, Leaf, Tensor, array_of, require_float, wrap
 from .declare import Case, linear, publish
@@ -284,6 +284,9 @@ class Methods:
     def view(self, *shape: Any) -> Any:
         """The same memory in another shape; where that would take a copy it raises, and `reshape` does not."""
         made = self.reshape(*shape)  # type: ignore[attr-defined]
+        if not shares(made.array, self.array) and nobody_looks(self):
+            self.array = self.array.copy()  # the entries in order, where PyTorch's results lie so from the beginning
+            made = self.reshape(*shape)  # type: ignore[attr-defined]
         if made.array.size and not shares(made.array, self.array):
             raise ShapeError(
                 f"view: the entries of this tensor of shape {self.array.shape} do not lie in memory in such an order "

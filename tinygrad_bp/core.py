@@ -181,7 +181,8 @@ class Tensor:
         elif self._grad is None and self.requires_grad and not self.retains_grad:
             warn(
                 f"the .grad of a tensor of shape {self.array.shape} is read, but backward fills it only for leaves, "
-                f"and this was computed by {node.op.name}: call `t.retain_grad()` before backward, or read a leaf"
+                f"and this was computed by {node.op.name}: call `t.retain_grad()` before backward, or read a leaf. A "
+                "weight that was replaced, `w = w - lr * w.grad`, is none: write `with tg.no_grad(): w -= lr * w.grad`"
             )
         return self._grad
 

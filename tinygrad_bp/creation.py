@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .alarms import warn_left
-from .calling import stored, within
+from .calling import numbers, stored, within
 from .core import Leaf, require_float, wrap
 from .core import array_of as tensor_array
 from .device import cpu_only
@@ -155,7 +155,7 @@ def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool)
     value = float(value) if hasattr(value, "known_number") else _number(value)  # a compiler's stand-in says what it is
     dtype = dtype_of(dtype)
     try:
-        return made(np.full(shape, stored("full", value, dtype), dtype), requires_grad)
+        return made(np.full(shape, stored("full", numbers("full", value), dtype), dtype), requires_grad)
     except ValueError as error:
         raise ShapeError(f"a tensor of shape {shape}: {error}") from None
 

@@ -128,10 +128,10 @@ def _count_consumers(
     order, freed = list(waiting), None
     for node in order:  # grows as it is walked
         if node.edges is None:
-            freed = node
-            if targets is None:
+            if targets is None or len(targets) > 1 or node not in targets:  # it may lead to what is asked for
+                freed = node
                 break
-            continue
+            continue  # what lies before the one target does not count
         for edge in node.edges:
             parent = edge[0]
             if parent in waiting:
@@ -140,13 +140,12 @@ def _count_consumers(
                 waiting[parent] = 1
                 if type(parent) is not Leaf:  # a leaf has nothing to count
                     order.append(parent)
-    found = (waiting, None) if targets is None else _restrict(waiting, roots, targets)
-    if freed is not None and (targets is None or not targets <= found[1]):  # type: ignore[operator]
+    if freed is not None:
         raise GraphError(
             f"backward through {freed.op.name} a second time: its saved values were freed by the first pass. "
             "Pass `retain_graph=True` to the first backward, or run the forward again"
         )
-    return found
+    return (waiting, None) if targets is None else _restrict(waiting, roots, targets)
 
 
 def _restrict(

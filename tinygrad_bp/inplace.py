@@ -15,7 +15,7 @@ import numpy as np
 
 from . import dialect
 from .alias import give, root_of, written
-from .calling import stored
+from .calling import numbers, stored
 from .core import Leaf, Tensor, wrap
 from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
@@ -148,7 +148,7 @@ def in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
 def put_in(tensor: Any, value: Any, by: str) -> Any:
     """Every entry of `tensor` from `value`, a number, an array or a Tensor, which broadcasts and is converted."""
     written_from(value)
-    given = value.array if isinstance(value, Tensor) else value
+    given = value.array if isinstance(value, Tensor) else numbers(by, value)
     graph = MODE.grad and isinstance(value, Tensor) and value.node is not None
     refuse(tensor, by, graph)
     if np.ndim(given) or graph:

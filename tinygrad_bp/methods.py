@@ -68,7 +68,7 @@ def spelled(op: Op) -> Callable[..., Any]:
         if kwargs:
             args, kwargs = grammar.translate(args, kwargs)
             if "dtype" in kwargs and op.key in SUMMING:  # PyTorch converts before it sums
-                args = (converted(args[0], kwargs.pop("dtype")), *args[1:])
+                args = (summed_in(op.key, args[0], kwargs.pop("dtype")), *args[1:])
         try:
             return call(*args, **kwargs)
         except (TypeError, KeyError) as error:
@@ -146,6 +146,13 @@ def titled(function: F, op: Op) -> F:
 
 def converted(x: Any, dtype: Any) -> Any:
     return x if dtype is None else (x if isinstance(x, Tensor) else wrap(as_array(x))).to(dtype)  # type: ignore[attr-defined]
+
+
+def summed_in(op: str, x: Any, dtype: Any) -> Any:
+    x = converted(x, dtype)
+    if op == "mean" and dtype is not None and x.dtype.kind not in "fc":
+        raise DtypeError(f"mean: a mean of integers is no integer, and dtype={x.dtype} asks for one; use a float dtype")
+    return x
 
 
 def with_alpha(plain: Any) -> Callable[..., Any]:

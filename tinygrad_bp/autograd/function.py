@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..alarms import warn
+from ..alias import FUNCTION, bind, shares
 from ..core import PLAIN, Node, Tensor, wrap
 from ..duck import Array, as_array
 from ..engine import handed_out
@@ -267,6 +268,10 @@ class Function:
         if wrong or not listed:
             raise DtypeError(f"{cls.__name__}: forward must return a Tensor or a tuple of Tensors, got {wrong}")
         finished = _finish(cls, ctx, inputs, parents, listed, record)
+        for y in finished:
+            x = next((x for x in inputs if isinstance(x, Tensor) and y is not None and y is not x and same(y, x)), None)
+            if x is not None:
+                bind(y, x, FUNCTION)
         return tuple(finished) if several else finished[0]
 
 
@@ -302,6 +307,11 @@ def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[A
             ctx._outputs.append((weakref.ref(y), i))
         finished.append(wrap(y.array, own))
     return finished
+
+
+def same(y: Any, x: Any) -> bool:
+    """Whether an output lies in the memory of an input."""
+    return y.array is x.array or shares(y.array, x.array) or shares(x.array, y.array)
 
 
 def once_differentiable(backward: Any) -> Any:

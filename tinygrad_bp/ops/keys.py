@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import dialect
 from ..alarms import warn
-from ..calling import stored
+from ..calling import numbers, stored
 from ..core import Tensor
 from ..duck import Array, Duck
 from ..errors import AxisError, DtypeError, ShapeError
@@ -143,7 +143,7 @@ def fitting(value: Any, key: Any, shape: tuple[int, ...]) -> Any:
 def write(array: Any, key: Any, value: Any) -> None:
     """array[key] = value, on a bare array."""
     *views, last = steps(key, array.shape)
-    value = stored("x[...] = value", value, array.dtype)
+    value = stored("x[...] = value", numbers("x[...] = value", value), array.dtype)
     try:
         part = array[views[0]] if views else array
         part[last] = fitting(value, last, part.shape)

@@ -150,7 +150,8 @@ class Optimizer:
                 numbers.setdefault(id(p), len(numbers))
             groups.append({key: value for key, value in group.items() if key != "params"})
             groups[-1]["params"] = [numbers[id(p)] for p in group["params"]]
-        return {"state": {numbers[id(p)]: state for p, state in self.state.items()}, "param_groups": groups}
+        state = {numbers.get(id(p), p): entries for p, entries in self.state.items()}  # other keys as they are
+        return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over settings and state (copied); raises StateDictError, and changes nothing, if anything is wrong."""
