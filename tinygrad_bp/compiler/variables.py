@@ -8,6 +8,7 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Any
 
+from .codes import INNER
 from .packages import library, setting
 from .places import ABSENT, Absent, Cache, Members, Missing, Place, Row
 from .readers import TOLD, Readers, imported_for
@@ -57,7 +58,7 @@ class Variables:
 
     def chain(self, module: types.ModuleType, name: str, chain: tuple[str, ...]) -> None:
         """Follow `package.part.rate` from a module."""
-        if not chain:
+        if not chain or chain[0] in INNER:  # as a whole
             self.visit(module, name)
         elif library(module):
             self.member(module, chain, name)
