@@ -135,7 +135,8 @@ COMING = {
     "part": "getattr(given.part, 'rate', 2.0)", "inner": "inner(given)", "inner part": "inner(given.part)",
     "held": "inner(holder['m'])",
     "made up": "getattr(given, key, 2.0)", "dict": "vars(given).get(key, 2.0)", "count": "len(given.__dict__)",
-    "entry": "given.__dict__.get('rate', 2.0)", "tried": "tried(given)", "imported": "late()", "imported whole": "later()",
+    "entry": "given.__dict__.get('rate', 2.0)", "tried": "tried(given)",
+    "imported": "late()", "imported whole": "later()",
 }  # fmt: skip
 INNER = """
 def inner(m): return getattr(m, 'rate', 2.0)
