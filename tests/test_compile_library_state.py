@@ -57,6 +57,13 @@ READING = [
     ("import datetime as d\nread = d.datetime", "read.now().year"),
     ("import threading", "len(threading.current_thread().name)"),
     ("import tinygrad_bp as tg", "tg.initial_seed()"),
+    ("import tinygrad_bp as tg", "tg.load(HERE)"),
+    ("from tinygrad_bp import load, initial_seed as seed", "seed()"),
+    ("import os\ndef inner(read=os.getcwd): return len(read())", "inner()"),
+    ("class Box:\n    read = staticmethod(open)", "len(Box.read(HERE).read())"),
+    ("import os.path as p", "p.exists(HERE)"),
+    ("def inner():\n    import os.path\n    return os.path.exists(HERE)", "inner()"),
+    ("def inner():\n    import decimal\n    return decimal.getcontext().prec", "inner()"),
     ("import tinygrad_bp as tg\ng = tg.Generator()", "g.initial_seed()"),
     ("import functools, os\nf = functools.partial(os.getenv, 'HOME')", "len(f())"),
     ("import os\ntools = {'read': os.getcwd}", "len(tools['read']())"),
@@ -126,7 +133,10 @@ def package() -> Any:
 COMING = {
     "getattr": "getattr(given, 'rate', 2.0)", "hasattr": "(3.0 if hasattr(given, 'rate') else 2.0)",
     "part": "getattr(given.part, 'rate', 2.0)", "inner": "inner(given)", "inner part": "inner(given.part)",
-    "held": "inner(holder['m'])", "tried": "tried(given)", "imported": "late()", "imported whole": "later()",
+    "held": "inner(holder['m'])",
+    "made up": "getattr(given, key, 2.0)", "dict": "vars(given).get(key, 2.0)", "count": "len(given.__dict__)",
+    "entry": "given.__dict__.get('rate', 2.0)", "tried": "tried(given)",
+    "imported": "late()", "imported whole": "later()",
 }  # fmt: skip
 INNER = """
 def inner(m): return getattr(m, 'rate', 2.0)
@@ -146,7 +156,7 @@ def later():
 @pytest.mark.parametrize("name", COMING)
 def test_an_attribute_that_a_module_gets_and_loses(name: str, how: str, package: Any) -> None:
     def script(compile: Any, see: Any) -> None:
-        scope: dict[str, Any] = {"given": package, "holder": {"m": package}, "__name__": "drawn"}
+        scope: dict[str, Any] = {"given": package, "holder": {"m": package}, "key": "rate", "__name__": "drawn"}
         exec(INNER, scope)
         step = compile(eval(f"lambda x{', given' * (how == 'argument')}: x * {COMING[name]}", scope))
         args = (package,) * (how == "argument")
@@ -171,8 +181,10 @@ GIVEN = {
     "list": ("{m}.drawn_rate[0]", lambda v: [v]), "dict": ("{m}.drawn_rate['a']", lambda v: {"a": v}),
     "tuple": ("{m}.drawn_rate[0]", lambda v: (v,)), "array": ("{m}.drawn_rate", lambda v: np.array([v])),
     "object": ("{m}.drawn_rate.v", lambda v: types.SimpleNamespace(v=v)), "tensor": ("{m}.drawn_rate", tg.tensor),
-    "function": ("{m}.drawn_rate(1.0)", put), "whole": ("getattr({m}, 'drawn_rate')", float),
-    "default": ("getattr({m}, 'drawn_rate', 9.0)", float), "module": ("{m}.drawn_rate.v", lambda v: module_of(v)),
+    "function": ("{m}.drawn_rate(1.0)", put), "inside": ("(lambda: late())()", float),
+    "whole": ("getattr({m}, 'drawn_rate')", float),
+    "default": ("getattr({m}, 'drawn_rate', 9.0)", float),
+    "module": ("{m}.drawn_rate.v", lambda v: module_of(v)),
 }  # fmt: skip
 
 
@@ -186,6 +198,7 @@ def module_of(value: float) -> types.ModuleType:
 @pytest.mark.parametrize("kind", GIVEN)
 def test_what_a_user_puts_into_a_library(kind: str, module: str) -> None:
     scope: dict[str, Any] = {"tg": tg, "np": np, "math": math, "sys": sys, "__name__": "drawn"}
+    exec(f"def late():\n    from {eval(module, scope).__name__} import drawn_rate\n    return drawn_rate", scope)
     owner, (text, build) = eval(module, scope), GIVEN[kind]
 
     def script(compile: Any, see: Any) -> None:

@@ -60,7 +60,7 @@ def setting(module: types.ModuleType, key: str, value: Any) -> bool:
     if kind in VALUES or (content == "" and not callable(value)):
         return key not in getattr(module, "__all__", ())
     data = content in DATA or isinstance(value, np.ndarray | Tensor)
-    return data or not theirs(type(value).__module__)
+    return data or not theirs(getattr(value, "__module__", None) or type(value).__module__)
 
 
 def theirs(module: str | None) -> bool:

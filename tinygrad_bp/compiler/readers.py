@@ -88,7 +88,7 @@ class Readers:
         """What a class, or an object, of a library reads from by its methods."""
         kind = value if issubclass(type(value), type) else type(value)
         found: dict[str, str] = {}
-        for base in type.mro(kind) if kind is not type else ():
+        for base in kind.__mro__:
             found |= self.members.get(id(base), {})
         return found
 
@@ -106,9 +106,9 @@ def owner_of(name: str) -> tuple[Any, str]:
 
 
 def imported_for(name: str) -> Any:
-    """The library's module that a step imports, if it has a place in the table."""
+    """The library's module that a step imports: one that the table names may not be there yet."""
     if name.partition(".")[0] not in MODULES:
-        return None
+        return sys.modules.get(name)
     try:
         return importlib.import_module(name)
     except ImportError:  # `from os import getenv` names os.getenv too

@@ -8,6 +8,7 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Any
 
+from .codes import INNER
 from .packages import library, setting
 from .places import ABSENT, Absent, Cache, Members, Missing, Place, Row
 from .readers import TOLD, Readers, imported_for
@@ -40,7 +41,7 @@ class Variables:
             self.ways.methods.setdefault(id(value), {})[key] = "reads", reader
 
     def imported_for(self, name: str) -> Any:
-        """The module of a library that a step imports, and that has functions that read."""
+        """The module of a library that a step imports."""
         found = imported_for(name)
         if found is not None:
             self._readers = Readers()
@@ -57,7 +58,7 @@ class Variables:
 
     def chain(self, module: types.ModuleType, name: str, chain: tuple[str, ...]) -> None:
         """Follow `package.part.rate` from a module."""
-        if not chain:
+        if not chain or chain[0] in INNER:  # as a whole
             self.visit(module, name)
         elif library(module):
             self.member(module, chain, name)
@@ -73,7 +74,8 @@ class Variables:
         if key not in scope and not hasattr(module, key):
             self.watched.append(Missing(scope, key, path))
         value, reader = scope.get(key, ABSENT), self._readers.members.get(id(module), {}).get(key)
-        if reader is not None:
+        if reader is not None:  # a class or a function; a stream, as sys.stdin, is known by its name alone
+            value = value if value is not ABSENT else getattr(module, key)
             self.ways.doubts[id(value)] = TOLD[reader]
         if isinstance(value, types.ModuleType):
             self.ways.add(value, by)
@@ -120,8 +122,10 @@ class Variables:
                 module, name = self._packages[i]
                 with self.ways.within(i):
                     self.entry(module, key, name)
-        if any(names.asks for names in codes):
-            for module, name in self._packages.values():
+        for module, name in self._packages.values() if any(names.asks for names in codes) else ():
+            if any(names.made_up for names in codes) and module in mine:
+                self.watched.append(Members(module, name))
+            else:
                 self.watched.append(Absent(vars(module), named.difference(dir(module)), name))
 
     def entry(self, module: types.ModuleType, key: str, name: str) -> None:
