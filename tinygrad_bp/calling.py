@@ -189,7 +189,7 @@ def stored(op: str, number: Any, dtype: Any) -> Any:
 
 def numbers(op: str, value: Any) -> Any:
     """A value that is to be written: a number, an array or nested lists of numbers; None and text are none."""
-    if isinstance(value, Number) or hasattr(value, "known_number") or isinstance(value, Array):
+    if isinstance(value, (*Number, *Array)) or hasattr(value, "known_number"):
         return value
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
