@@ -162,3 +162,15 @@ def test_whatever_an_operation_warns_of_is_told_at_this_line(name: str) -> None:
                 # einsum is written in Python, which stands between it and us
                 numpys_own = name in ("einsum", "contract") and "einsumfunc" in found.filename
                 assert found.filename == __file__ or numpys_own, f"{found.message} at {found.filename}:{found.lineno}"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda x: x @ x, lambda x: tg.nn.functional.linear(x[None], x[None]), lambda x: (x * x).sum()],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_warning_while_a_step_is_recorded_is_no_mode_of_its_calls(step: Any) -> None:
+    """Whoever listens sets NumPy's modes; a replayed call that kept them would find nobody to tell."""
+    compiled = tg.compile(step)
+    for value in (3e38, 2e38):
+        assert compiled(tg.full((2,), value)).item() == np.inf

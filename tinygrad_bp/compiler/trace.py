@@ -117,7 +117,7 @@ class Trace:
         if not self.mine():
             raise self.refusal("another thread uses a stand-in of the step that is being compiled", "compile before")
         errors: dict[str, Any] = dict(np.geterr())
-        quiet = {k: v for k, v in errors.items() if v != self._errors[k]} if errors != self._errors else {}
+        quiet = {k: v for k, v in errors.items() if v not in (self._errors[k], "call")}  # call: `alarms` listens
         phase = self.phase()
         self.program.calls.append(
             Call(prim, self.lower(args), self.lower(kwargs), outs, self._scope, phase, quiet)
