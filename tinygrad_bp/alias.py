@@ -191,6 +191,12 @@ def root_of(tensor: Any) -> Any:
     return tensor if view is None else view.root
 
 
+def rests(root: Any) -> None:
+    """A root left its graph: views that required a gradient only because it did, do so no more."""
+    for view in root._living_views():
+        view._view.root_rests(view)
+
+
 def nobody_looks(tensor: Any) -> bool:
     """Whether a tensor has its memory to itself, as far as the package knows."""
     array, kin = tensor.array, getattr(tensor, "_kin", None) or ()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .alarms import sounded, warn_left
-from .alias import SEVERAL, bar, class_of, nobody_looks, part_ways, root_of, shares, twin
+from .alias import SEVERAL, bar, class_of, nobody_looks, part_ways, rests, root_of, shares, twin
 from .calling import normal_axis
 from .core import Inside, Leaf, Tensor, array_of, require_float, wrap
 from .declare import Case, linear, publish
@@ -279,6 +279,7 @@ class Methods:
             self.requires_grad = False
         CHANGES[0] += 1
         self.node = None
+        rests(self)
         return self
 
     def view(self, *shape: Any) -> Any:
