@@ -82,7 +82,7 @@ class Side:
 
     def copied(self, value: Any, deep: bool = True) -> Any:
         if isinstance(value, self.library.Tensor):
-            numbers = np.array(value.detach().clone().numpy())  # a ZeroTensor of PyTorch has no array before it is copied
+            numbers = np.array(value.detach().clone().numpy())  # PyTorch: a ZeroTensor has no array before
             if not deep:
                 return numbers
             graph = {".requires_grad": value.requires_grad, ".is_leaf": value.is_leaf}
