@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 import tinygrad_bp as tg
 from tinygrad_bp.core import wrap
-from tinygrad_bp.declare import Case, Op, parameters
+from tinygrad_bp.declare import Case, Op
+from tinygrad_bp.grammar import grammar
 
 Array = NDArray[Any]
 AWKWARD = ((), (0,), (1,), (1, 1), (2, 0, 3), (1, 3), (3, 1, 2))
@@ -43,7 +44,7 @@ class Draw(NamedTuple):
 
 
 def signature(op: Op) -> tuple[str, ...]:
-    return parameters(op.forward) if op.word == "composite" else (*op.inputs, *op.params)
+    return grammar(op).names if op.word == "composite" or op.front else (*op.inputs, *op.params)
 
 
 @st.composite
@@ -107,7 +108,7 @@ def layout(array: Array, kind: str) -> Array:
 def arguments(op: Op, tensors: Sequence[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The tensors take, in order, the places that `named` leaves free; what follows a gap goes by name."""
     names, left, rest = signature(op), dict(named), list(tensors)
-    if names[0] == "tensors":
+    if op.many:
         return [rest], left
     args: list[Any] = []
     for name in names:
@@ -172,7 +173,7 @@ def numpy_call(function: Any, op: Op, inputs: Sequence[Any], named: dict[str, An
     except ValueError:  # written in C
         return NotImplemented if kwargs else function(*args)
     if set(named) <= set(spelled.parameters) and "equation" not in named and "condition" not in named:
-        first = [list(inputs)] if signature(op)[0] == "tensors" else inputs
+        first = [list(inputs)] if op.many else inputs
         return function(*first, **named)
     try:
         spelled.bind(*args, **kwargs)
@@ -182,8 +183,10 @@ def numpy_call(function: Any, op: Op, inputs: Sequence[Any], named: dict[str, An
 
 
 def numpy_functions(op: Op) -> list[Any]:
+    """The NumPy functions with the operation's own parameters; `test_numpy_keywords.py` tries those with others."""
     own = [] if hasattr(op.pure_forward, "__code__") else [op.pure_forward]
-    return [*own, *op.numpy]
+    alike = [f for f, words in op.numpy.items() if not callable(words) and not hasattr(f, "__self__")]
+    return [*own, *(f for f in alike if f not in own)]
 
 
 def close(ours: Any, reference: Any, rtol: float = 1e-12, atol: float | None = None, what: str = "") -> None:

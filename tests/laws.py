@@ -324,7 +324,7 @@ def node_keeps_what_rules_name(op: Op, d: Draw) -> bool:
         assert not names[1:][place].endswith("_shape"), "a shape was asked for and an array kept"
     named = {n for rule in op.written for n in parameters(rule)}
     fresh = [x.copy() for x in d.arrays]
-    refs = {n: weakref.ref(x) for n, x in zip(op.inputs, fresh, strict=False)} if op.inputs[0] != "tensors" else {}
+    refs = {n: weakref.ref(x) for n, x in zip(op.inputs, fresh, strict=False)} if not op.many else {}
     value = run(op, leaves(fresh), d.named)[0]
     held = value.array
     while held is not None:  # a view keeps its owner alive, whatever the node does

@@ -23,7 +23,8 @@ from torch_record import FILE, defaults_of
 import tinygrad_bp as tg
 from tinygrad_bp.core import wrap
 from tinygrad_bp.declare import REGISTRY, Case, Op
-from tinygrad_bp.methods import FUNCTIONS, SPELLING
+from tinygrad_bp.grammar import grammar
+from tinygrad_bp.methods import FUNCTIONS
 
 RECORD = json.loads(FILE.read_text("utf-8"))
 
@@ -55,13 +56,9 @@ def our_defaults(path: str) -> dict[str, Any]:
     function = resolve(path)
     op = getattr(function, "op", None) or REGISTRY.get(path.rpartition(".")[2])
     if op is not None and not isinstance(function, type) and not path.startswith("nn."):
-        declared = op.front or op.forward
-        found = defaults_of(declared) if hasattr(declared, "__code__") else {}
-        return {**{SPELLED.get(k, k): v for k, v in found.items()}, **found}
+        given = {p.name: p.default for p in grammar(op).parameters if p.default is not p.empty}
+        return {**{grammar(op).shown[name]: value for name, value in given.items()}, **given}
     return defaults_of(function)
-
-
-SPELLED = {value: key for key, value in SPELLING.items() if key in ("dim", "keepdim")}
 
 
 @pytest.mark.parametrize("path", RECORD["defaults"])

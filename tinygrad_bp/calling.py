@@ -6,16 +6,18 @@ because a small network spends its time here. Read `dialect.py` next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .alarms import silence
 from .alias import on_its_own, register
+from .axes import normal_axes
 from .core import Tensor, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
-from .errors import FORGOT, AxisError, DtypeError, ShapeError, TensorError, kind_of
+from .errors import DtypeError, ShapeError, TensorError
+from .joint import outputs_of
 from .kernels import HALF
 from .mode import MODE
 from .refusals import UNCLEAR, no_tensor, once_more, unclear
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .declare import Op
 
 ndarray = np.ndarray
+Operand: TypeAlias = "Tensor | np.ndarray[Any, Any] | float"
 Number = (int, float, complex)
 
 
@@ -139,7 +142,10 @@ def plain(op: Op) -> Callable[..., Any]:
 
 def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     """The forward of `op` on Tensors, arrays or numbers, recorded; `params` are already in their final form."""
-    arrays = [t.array if isinstance(t, Tensor) else operand(t, op) for t in inputs]
+    arrays = [
+        t.array if isinstance(t, Tensor) else None if t is None and may else operand(t, op)
+        for t, may in zip(inputs, op.optional, strict=True)
+    ]
     nodes = [t.node if isinstance(t, Tensor) else None for t in inputs]
     if len(arrays) > 1:
         arrays = list(promote(arrays))
@@ -158,6 +164,8 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
 
 def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: tuple[Any, ...]) -> Any:
     """The output as a Tensor, with a node if recording is on and an input needs a gradient."""
+    if op.outputs:
+        return record_several(op, y, arrays, nodes, params)
     for node in nodes:
         if node is not None:
             break
@@ -173,29 +181,14 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
     return recorded(op, edges, y)
 
 
-def within(op: str, number: Any, dtype: Any) -> None:
-    """Raise if an int cannot stand in an array of an integer dtype; below 0 it counts from the top, as in PyTorch."""
-    if isinstance(number, int) and dtype.kind in "iu":
-        span = np.iinfo(dtype)
-        if not -span.max - (dtype.kind == "i") <= number <= span.max:
-            raise DtypeError(f"{op}: {number} does not fit in a tensor of {dtype}; convert first: `x.long()`")
-
-
-def stored(op: str, number: Any, dtype: Any) -> Any:
-    """A number as it stands in an array of this dtype."""
-    within(op, number, dtype)
-    return np.array(number).astype(dtype).item() if isinstance(number, int) and dtype.kind in "biu" else number
-
-
-def numbers(op: str, value: Any) -> Any:
-    """A value that is to be written: a number, an array or nested lists of numbers; None and text are none."""
-    if isinstance(value, (*Number, *Array)) or hasattr(value, "known_number"):
-        return value
-    array = np.asarray(value)
-    if array.dtype.kind not in "biufc":
-        fix = FORGOT if value is None else "; numbers, tensors, arrays, or lists of numbers can be"
-        raise DtypeError(f"{op}: {kind_of(value)} cannot be written into a tensor{fix}")
-    return array
+def record_several(op: Op, ys: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: tuple[Any, ...]) -> Any:
+    """The outputs in a named tuple, each with a node of its own that leads to the operation's."""
+    ys = tuple([in_default_dtype(op, as_array(y), arrays, params) for y in ys])
+    needing = [i for i, node in enumerate(nodes) if node is not None]
+    if needing and not MODE.grad and op.rules and not op.flat:
+        return op.result(*[unrecorded(op, y, nodes) for y in ys])
+    values = (tuple([(y.shape, y.dtype) for y in ys]), *arrays, *ys, *params)
+    return outputs_of(op, tuple([(nodes[i], i, op.pick[i](values)) for i in needing if op.rules and MODE.grad]), ys)
 
 
 def around(op: Op, arrays: Sequence[Any], params: tuple[Any, ...] = ()) -> Any:
@@ -243,11 +236,18 @@ def general(op: Op) -> Callable[..., Any]:
     """The call of an operation with parameters: `front` (or the forward's own signature) puts them in order."""
     count = len(op.inputs)
     front = op.front
+    axis = (*op.inputs, *op.params).index("axis") if op.axis else 0
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(native(x)) for x in args[:count]]
         try:
             values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
+            if axis:
+                values = [*values]
+                x = values[0] = values[0] if hasattr(values[0], "ndim") else wrap(as_array(operand(values[0], op)))
+                values[axis] = op.axis.read(values[axis], x.ndim, op.name)
+                if op.axis.vector and x.ndim == 0:
+                    return as_number(call(x.reshape(1), *values[1:]))
         except UNCLEAR as error:
             raise unclear(op, args, kwargs, error) from None
         params = tuple([v.array if isinstance(v, Tensor) else v for v in values[count:]])
@@ -257,6 +257,47 @@ def general(op: Op) -> Callable[..., Any]:
                 return values[0]
             register(made, values[0], op, params)
         return made
+
+    return call
+
+
+def as_number(result: Any) -> Any:
+    """What came of a vector of one entry that stood for a 0-d tensor, 0-d again."""
+    if isinstance(result, Tensor):
+        return result.reshape(())  # type: ignore[attr-defined]
+    return type(result)(*[part.reshape(()) for part in result])
+
+
+def listed(op: Op, args: tuple[Any, ...]) -> list[list[Any]]:
+    """The inputs of an operation that takes any number of them, as Tensors."""
+    if not args or isinstance(args[0], (Tensor, *Array)) or not hasattr(args[0], "__iter__"):
+        raise DtypeError(f"{op.name}: a list or tuple of tensors is expected: `tg.{op.name}([a, b], dim=0)`")
+    given = [x if isinstance(x, Tensor) else wrap(as_array(operand(x, op))) for x in args[0]]
+    if not given:
+        raise ShapeError(f"{op.name}: the list of tensors is empty")
+    return [given]
+
+
+def gathering(op: Op) -> Callable[..., Any]:
+    """The call of an operation with any number of inputs, which come in a list."""
+    front = op.front
+
+    def call(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        (given,) = listed(op, (tensors,))
+        try:
+            given, *params = front(given, *args, **kwargs) if front else fill(op, [given, *args], kwargs)
+        except UNCLEAR as error:
+            raise unclear(op, (given, *args), kwargs, error) from None
+        arrays, nodes = promote([x.array for x in given]), [x.node for x in given]
+        try:
+            y = as_array(op.forward(arrays, *params))
+        except (ValueError, TypeError, LookupError) as error:
+            y = once_more(op, (arrays,), tuple(params), error)
+        if not MODE.grad or not op.rules or not any(node is not None for node in nodes):
+            return unrecorded(op, y, nodes)
+        pick: Any = op.pick
+        edges = [(n, i, pick(i, arrays, y, params)) for i, n in enumerate(nodes) if n is not None]
+        return recorded(op, tuple(edges), y)
 
     return call
 
@@ -278,7 +319,7 @@ def fill(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
 def reducing(op: Op) -> Callable[..., Any]:
     """The call of a reduction: the axes become a tuple of non-negative ints, once."""
 
-    def call(x: Any, axis: Any = None, keepdims: bool = False, *params: Any, **named: Any) -> Any:
+    def fold(x: Any, axis: Any = None, keepdims: bool = False, *params: Any, **named: Any) -> Any:
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
         if named or len(params) < len(op.params) - 2:
             params = tuple(fill(op, (array, axis, keepdims, *params), named)[3:])
@@ -297,15 +338,23 @@ def reducing(op: Op) -> Callable[..., Any]:
         values = (array, y, axes, keepdims, kept, *params)
         return recorded(of, ((node, 0, op.pick[0](values)),), y)
 
-    return call
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            values = op.front(*args, **kwargs)  # type: ignore[misc]
+        except UNCLEAR as error:
+            raise unclear(op, args, kwargs, error) from None
+        return fold(*values)
+
+    return call if op.front else fold
 
 
 def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
     """The call of a composite: its inputs become Tensors, the rest is the function's own business."""
     count = len(op.inputs)
+    function = reading_axis(op, function) if op.axis else function
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = [wrap(native(x)) if isinstance(x, Array) else x for x in args[:count]]
+        given = listed(op, args) if op.many else [wrap(native(x)) if isinstance(x, Array) else x for x in args[:count]]
         try:
             result = function(*given, *args[count:], **kwargs)
         except UNCLEAR as error:
@@ -318,27 +367,27 @@ def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
-    """`axis` (None, an int, or several) as a tuple of distinct ints from 0 to ndim − 1."""
-    if axis is None:
-        return tuple(range(ndim))
-    axes = tuple([normal_axis(a, ndim, op) for a in (axis if isinstance(axis, tuple | list) else (axis,))])
-    if len(set(axes)) < len(axes):
-        raise ShapeError(f"{op}: axis {tuple(axis)} names the same dimension twice")
-    if ndim == 0:  # which has the axes 0 and -1 for who asks, and none in truth
-        return ()
-    return axes or tuple(range(ndim))  # an empty tuple means all, as in PyTorch
+def reading_axis(op: Op, function: Any) -> Callable[..., Any]:
+    """`function` with its axis as the declaration says; a 0-d input may count as a vector of one entry."""
+    place = function.__code__.co_varnames.index("axis")
+    back = function.__code__.co_argcount - place
+    default = (function.__defaults__ or ())[-back:-back + 1 or None] if len(function.__defaults__ or ()) >= back else ()
 
+    def read(x: Any, *args: Any, **kwargs: Any) -> Any:
+        given = [x, *args]
+        if not isinstance(x, Tensor) or not (len(given) > place or "axis" in kwargs or default):
+            return function(*given, **kwargs)
+        axis = given[place] if len(given) > place else kwargs.get("axis", *default)
+        axis = op.axis.read(axis, x.array.ndim, op.name)
+        if op.axis.vector and not x.array.ndim:
+            return as_number(read(x.reshape(1), *args, **kwargs))  # type: ignore[attr-defined]
+        if len(given) > place:
+            given[place] = axis
+        else:
+            kwargs["axis"] = axis
+        return function(*given, **kwargs)
 
-def normal_axis(axis: Any, ndim: int, op: str) -> int:
-    try:
-        found = axis.__index__()
-    except (AttributeError, TypeError, TensorError):
-        raise DtypeError(f"{op}: a dimension is an int, not {kind_of(axis)}") from None
-    size = max(ndim, 1)  # a 0-d tensor has axes 0 and -1, as in PyTorch
-    if not -size <= found < size:
-        raise AxisError(f"{op}: dimension {found} is out of range for a tensor of {ndim} dimensions")
-    return int(found % size)
+    return read
 
 
 silence(globals())

@@ -12,9 +12,8 @@ import numpy as np
 
 from .alarms import sounded, warn_left
 from .alias import SEVERAL, bar, class_of, nobody_looks, part_ways, rests, root_of, shares, twin
-from .calling import normal_axis
+from .axes import normal_axis
 from .core import Inside, Leaf, Tensor, array_of, require_float, wrap
-from .declare import Case, linear, publish
 from .device import cpu_only, device
 from .dtypes import bool as bool_
 from .dtypes import dtype_of, float16, float32, float64, int8, int16, int32, int64, native, uint8
@@ -22,24 +21,7 @@ from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
 from .kernels import converted
 from .mode import MODE
-
-cast = linear(
-    lambda x, dtype: converted(x, dtype),
-    "the same values in another dtype",
-    lambda g: g,
-    cases=(Case((2, 3), dtype=np.dtype(np.float64)), Case((), dtype=np.dtype(np.float64))),
-    method=False,
-    shown="to",
-    internal=True,
-)
-clone = linear(
-    lambda x: x.copy(),
-    "a copy with memory of its own, still in the graph",
-    lambda g: g,
-    cases=(Case((2, 3)), Case((0,))),
-)
-publish(globals())
-
+from .ops.copies import cast, clone
 
 CPU = device()
 
@@ -394,7 +376,6 @@ def bind() -> None:
     for name, dtype in CONVERTERS.items():
         setattr(Tensor, name, _converter(dtype, name))
     Tensor.nelement, Tensor.ndimension = Methods.numel, Methods.dim  # type: ignore[attr-defined]
-    Tensor.clone = clone  # type: ignore[attr-defined]
 
 
 bind()

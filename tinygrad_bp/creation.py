@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .alarms import warn_left
-from .calling import numbers, stored, within
 from .core import Leaf, require_float, wrap
 from .core import array_of as tensor_array
 from .device import cpu_only
 from .dtypes import dtype_of, get_default_dtype, native
 from .duck import TRACES, Array, Duck, tracing
 from .errors import DtypeError, ShapeError, kind_of, require_numbers, require_whole
+from .fitting import numbers, stored, within
 from .mode import MODE
 from .ops.shapes import sizes
 

@@ -11,13 +11,16 @@ other operations; `constant` has no gradient. Read `ops/transcendental.py` next:
 
 from __future__ import annotations
 
+from collections import namedtuple
 from copy import copy
 from functools import cached_property
+from itertools import chain, count, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import calling, dialect
 from .core import OUTPUT, PLAIN
+from .joint import FIRST, reading_all
 from .kernels import in_single
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 REGISTRY: dict[str, Op] = {}
 INPUTS = {1: ("x",), 2: ("a", "b"), 3: ("a", "b", "c")}
+VARARGS = 4  # the flag of a function's code that has *args
 
 
 class Case:
@@ -54,40 +58,75 @@ class Op:
 
     def __init__(self, word: str, forward: Rule, doc: str, rules: Sequence[Rule], options: dict[str, Any]) -> None:
         self.key = ""  # its name in the REGISTRY
-        self.name: str = options.pop("shown", "")  # what messages and grad_fn call it: the whole of which it is a part
-        self.word, self.forward, self.doc = word, options.pop("fast", None) or forward, doc
-        self.pure_forward = forward
-        self.inputs = options.pop("inputs", None) or INPUTS[max(len(rules), 1)]
-        self.params = parameters(forward)[len(self.inputs) :] if hasattr(forward, "__code__") else ()
-        self.defaults = (
-            dict(zip(reversed(self.params), reversed(forward.__defaults__ or ()), strict=False)) if self.params else {}
-        )
-        self.front: Rule | None = options.pop("front", None)
-        self.written = tuple(options.pop("written", rules))  # the sentences themselves, for docs and lint
-        self.pure = tuple(rules)
-        self.rules = tuple(options.pop("fast_rules", None) or rules)
-        bound = [bind(rule, self.inputs, self.params) for rule in rules]
-        self.pick: tuple[Picker, ...] = tuple(picker for picker, _ in bound)
-        self.roles = tuple(roles for _, roles in bound)
-        self.saves = saving(self.roles)  # inputs or its output, for backward
-        self.operators: tuple[str, ...] = tuple(options.pop("operators", ()))
-        self.numpy: tuple[Any, ...] = options.pop("numpy", ())
-        self.method: bool = options.pop("method", True)
-        self.view: bool = options.pop("view", False)  # its result may look into the input's memory
-        if self.view and any(role != PLAIN for roles in self.roles for role in roles):
-            raise TypeError(f"declaration of {doc!r}: the rule of a view reads shapes and parameters only")
-        self.internal: bool = options.pop("internal", False)  # a part of others, with no name in `tg`
-        self.domain = options.pop("domain", None)
-        self.cases: tuple[Case, ...] = tuple(options.pop("cases", ()))
-        self.analytic: bool = options.pop("analytic", False)
-        self.flat: bool = options.pop("flat", False)  # a staircase: whatever is computed from it depends on no input
+        self.word, self.doc = word, doc
         self.call: Any = None
-        self.adds_up = word in ("reduction", "bilinear", "fused")
+        self._compute(forward, rules, options)
+        self._spell(options)
+        take = options.pop
+        self.domain = take("domain", None)
+        self.cases: tuple[Case, ...] = tuple(take("cases", ()))
+        self.analytic: bool = take("analytic", False)
+        self.flat: bool = take("flat", False)  # a staircase: whatever is computed from it depends on no input
         if options:
             raise TypeError(f"declaration of {doc!r}: unknown options {sorted(options)}")
 
+    def _compute(self, forward: Rule, rules: Sequence[Rule], options: dict[str, Any]) -> None:
+        """What is computed: the forward, the rules, and what each rule reads."""
+        take = options.pop
+        self.forward, self.pure_forward = take("fast", None) or forward, forward
+        self.front: Rule | None = take("front", None)  # puts arguments in their final form: (inputs…, parameters…)
+        given: Any = take("inputs", None) or INPUTS[max(len(rules), 1)]
+        self.many = isinstance(given, str)  # any number of inputs, in a list: `inputs="tensors"`
+        self.inputs: tuple[str, ...] = (given,) if self.many else tuple(given)
+        self.outputs: tuple[str, ...] = tuple(take("outputs", ()))  # where there are several: their names
+        names = parameters(forward) if hasattr(forward, "__code__") else self.inputs
+        self.params = tuple(take("params", names[len(self.inputs) :]))  # said where the forward cannot tell them
+        self.defaults = dict(zip(reversed(names), reversed(getattr(forward, "__defaults__", None) or ()), strict=False))
+        self.optional = [name in self.defaults for name in self.inputs]  # which inputs may be None
+        self.axis: Any = take("axis", None)  # how its parameter `axis` is read: one of `axes.py`
+        self.written = tuple(take("written", rules))  # the sentences themselves, for docs and lint
+        self.pure = tuple(rules)
+        self.rules = tuple(take("fast_rules", None) or rules)
+        if self.many and rules:
+            bind_many(self)
+        elif self.outputs:
+            bind_several(self)
+        else:
+            bound = [bind(rule, [*self.inputs, "y", *self.params], self.inputs) for rule in rules]
+            self.pick: Any = tuple(picker for picker, _ in bound)
+            self.roles: Any = tuple(roles for _, roles in bound)
+        self.saves = saving(self.roles)  # inputs or its output, for backward
+        self.adds_up = self.word in ("reduction", "bilinear", "fused")
+        self.view: bool = take("view", False)  # its result may look into the input's memory
+        if self.view and any(role != PLAIN for roles in self.roles for role in roles):
+            raise TypeError(f"declaration of {self.doc!r}: the rule of a view reads shapes and parameters only")
+
+    def _spell(self, options: dict[str, Any]) -> None:
+        """Under which names it can be called; `grammar.py` reads them."""
+        take = options.pop
+        self.name: str = take("shown", "")  # what messages and grad_fn call it: the whole of which it is a part
+        self.bodies: tuple[Any, ...] = take("bodies", ())  # the operations among which this one chooses: its parts
+        for body in self.bodies:
+            body.op.internal, body.op.method, body.op.public, body.op.in_place = True, False, False, False
+        self.internal: bool = take("internal", False)  # a part of others, with no name in `tg`
+        self.public: Any = take("public", not self.internal)  # True, False, or the function that it is in `tg`
+        self.method: Any = take("method", not self.internal)  # True, False, or the function that is the method
+        usual = self.word == "elementwise" and self.method is True
+        self.in_place: bool = take("in_place", usual)  # whether there is a form that writes: `t.exp_()`
+        self.alias: tuple[str, ...] = tuple(take("alias", ()))  # its other names
+        self.torch: dict[str, Any] = take("torch", {})  # our parameter → PyTorch's name for it, or several
+        self.dtype: bool = take("dtype", False)  # whether it takes `dtype=`, to which the input is converted first
+        self.operators: tuple[str, ...] = tuple(take("operators", ()))
+        given = take("numpy", ())  # NumPy's functions that come here → its keywords in our words, or a function
+        self.numpy: dict[Any, Any] = given if isinstance(given, dict) else {key: {} for key in given}
+
     def __repr__(self) -> str:
         return f"<{self.word} {self.name}>"
+
+    @cached_property
+    def result(self) -> Any:
+        """What several outputs come in: a tuple with names."""
+        return namedtuple(self.key, self.outputs)
 
     @cached_property
     def halves(self) -> Op:
@@ -106,29 +145,89 @@ def parameters(function: Any) -> tuple[str, ...]:
     return tuple(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
-def bind(rule: Rule, inputs: Sequence[str], params: Sequence[str]) -> tuple[Picker, tuple[int, ...]]:
-    """Where in (inputs…, y, parameters…) each name of the rule stands, and the role of what is found there."""
-    order = [*inputs, "y", *params]
-    first, *names = getattr(rule, "reads", None) or parameters(rule)
-    if first != "g":
-        raise TypeError(f"a rule's first parameter is the cotangent g, not {first!r}")
+def bind(
+    rule: Rule, order: Sequence[str], inputs: Sequence[str], outputs: Sequence[str] = ("y",), after: int = 1
+) -> tuple[Picker, tuple[int, ...]]:
+    """Where in `order` (inputs…, outputs…, parameters…) each name of the rule stands, and the role of what is there.
+
+    The first `after` names are cotangents.
+    """
+    names = getattr(rule, "reads", None) or parameters(rule)
+    if outputs == ("y",) and names[:1] != ("g",):
+        raise TypeError(f"a rule's first parameter is the cotangent g, not {names[:1]}")
     places, shapes, roles = [], [], []
-    for name in names:
+    for name in names[after:]:
         stem = name.removesuffix("_shape")
-        is_shape = stem != name and stem in order[: len(inputs) + 1]
+        is_shape = stem != name and stem in (*inputs, *outputs)
         if not is_shape and name not in order:
             raise TypeError(f"a rule reads {name!r}, but this operation has only {order}")
         place = order.index(stem if is_shape else name)
+        output = place - len(inputs)
         places.append(place)
         shapes.append(is_shape)
-        plain = is_shape or place > len(inputs)
-        roles.append(PLAIN if plain else OUTPUT if place == len(inputs) else place)
+        plain = is_shape or output >= len(outputs)
+        roles.append(PLAIN if plain else place if output < 0 else OUTPUT if outputs == ("y",) else FIRST - output)
     return picker(places, shapes), tuple(roles)
+
+
+def bind_several(op: Op) -> None:
+    """The rules of an operation with several outputs: each begins with the cotangents that it reads, `g_values`."""
+    order = ["like", *op.inputs, *op.outputs, *op.params]
+    rules, op.pick, op.roles = [], (), ()
+    for rule in op.pure:
+        names = parameters(rule)
+        wanted = tuple(op.outputs.index(name[2:]) for name in names if name[:2] == "g_" and name[2:] in op.outputs)
+        pick, roles = bind(rule, order, ("like", *op.inputs), op.outputs, len(wanted))
+        op.pick += (lambda values, pick=pick: (values[0], *pick(values)),)
+        op.roles += ((PLAIN, *[role - 1 if role > 0 else role for role in roles]),)
+        rules.append(reading_all(rule, wanted))
+    op.rules = op.pure = tuple(rules)
+
+
+class ForAll(tuple[Any, ...]):
+    """The same for every input, however many there are."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        return tuple.__getitem__(self, 0)
+
+
+class RolesOfMany(ForAll):
+    """The roles of what the rule for input `index` reads; `*xs` stands for all inputs."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        names: tuple[str, ...] = tuple.__getitem__(self, 0)
+        single = [index if name == "x" else OUTPUT if name == "y" else PLAIN for name in names if name != "xs"]
+        return chain(single, count()) if "xs" in names else single
+
+
+def bind_many(op: Op) -> None:
+    """The one rule for each of many inputs. Beside `y` and parameters it reads `i`, which input it is about, `x` and
+    `x_shape`, that input itself, `shapes`, those of all, and `*xs`, all inputs."""
+    (rule,) = op.pure
+    names, code = parameters(rule)[1:], rule.__code__
+    rest = code.co_varnames[len(names) + 1] if code.co_flags & VARARGS else None
+    known = ["i", "x", "x_shape", "shapes", "y", *op.params]
+    if unknown := [name for name in names if name not in known] or rest not in (None, "xs"):
+        raise TypeError(f"a rule reads {unknown or rest}, but an operation with many inputs has only {known} and *xs")
+    reads = (*names, "xs") if rest else names
+
+    def pick(i: int, arrays: Sequence[Any], y: Any, params: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = dict(zip(op.params, params, strict=True))
+        values |= {"i": i, "x": arrays[i], "x_shape": arrays[i].shape, "y": y}
+        found = [tuple([a.shape for a in arrays]) if name == "shapes" else values[name] for name in names]
+        return (*found, *arrays) if rest else tuple(found)
+
+    op.pick, op.roles = pick, RolesOfMany((reads,))
+    op.rules, op.pure = ForAll(op.rules), ForAll(op.pure)
 
 
 def saving(roles: Any) -> bool:
     """Whether the rule of the first input reads an input or the output; what other rules read is looked for."""
-    return any(role != PLAIN for role in roles[0]) if roles else False
+    return any(role != PLAIN for role in islice(roles[0], 9)) if roles else False
 
 
 def picker(places: list[int], shapes: list[bool]) -> Picker:
@@ -148,7 +247,10 @@ def declare(op: Op, call: Any) -> Any:
 
 
 def callable_of(op: Op) -> Any:
-    return declare(op, calling.general(op) if op.params or op.front else calling.plain(op))
+    if op.many:
+        return declare(op, calling.gathering(op))
+    simple = not (op.params or op.front or op.outputs or any(op.optional)) and len(op.inputs) <= max(INPUTS)
+    return declare(op, calling.plain(op) if simple else calling.general(op))
 
 
 def elementwise(forward: Rule, doc: str, *rules: Rule, **options: Any) -> Any:
@@ -168,8 +270,7 @@ def reduction(forward: Rule, doc: str, rule: Rule, **options: Any) -> Any:
     spread.reads = ("g", "x_shape", "kept", *names[1:])  # type: ignore[attr-defined]
     op = Op("reduction", forward, doc, (), options | {"inputs": ("x",), "written": (rule,)})
     op.rules = op.pure = (spread,)
-    order = (*op.params[:2], "kept", *op.params[2:])
-    pick, roles = bind(spread, op.inputs, order)
+    pick, roles = bind(spread, ["x", "y", *op.params[:2], "kept", *op.params[2:]], op.inputs)
     op.pick, op.roles = (pick,), (roles,)
     op.saves = saving(op.roles)
     return declare(op, calling.reducing(op))
@@ -222,5 +323,7 @@ def publish(table: dict[str, Any]) -> None:
             if name in REGISTRY:
                 raise TypeError(f"two operations are called {name!r}")
             REGISTRY[name] = op
+            for body in op.bodies:
+                body.op.name = op.name
             value.__name__ = value.__qualname__ = name
             value.__doc__ = value.__doc__ or op.doc

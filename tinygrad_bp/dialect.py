@@ -67,7 +67,7 @@ def taken(x: Any, key: Any) -> Any:
 def scatter_into(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape` with g added at `key`: the adjoint of getitem; entries named twice add up."""
     if not is_array(g):
-        return g.scatter_into(key, shape)
+        return g._scatter_into(key, shape)
     return opaque(placed if basic(key) else added_up, g, key, shape)
 
 
@@ -93,7 +93,7 @@ def part(x: Any, steps: Any) -> Any:
 def with_part(a: Any, b: Any, steps: Any) -> Any:
     """a with the part that view operations look at replaced by b."""
     if not is_array(a):
-        return a.part_replaced(b, steps)
+        return a._part_replaced(b, steps)
     out = a.copy("K") if isinstance(a, Duck) else np.array(a)
     look = part(out, steps)
     if look is out or shares(look, out):
@@ -125,7 +125,7 @@ def sigmoid(x: Any) -> Any:
 def put(g: Any, key: Any) -> Any:
     """g with zeros at `key`."""
     if not is_array(g):
-        return g.put(0.0, key)
+        return g._put(0.0, key)
     return opaque(replaced, g, 0, key)
 
 

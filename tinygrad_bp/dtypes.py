@@ -5,7 +5,7 @@ Read `core.py` next.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,7 @@ int64 = long = np.dtype(np.int64)
 uint8 = np.dtype(np.uint8)
 bool = np.dtype(np.bool_)
 
+DType: TypeAlias = "np.dtype[Any] | type | str"  # what may name a dtype
 _DEFAULT = [float32]
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 

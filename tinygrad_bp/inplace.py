@@ -15,10 +15,10 @@ import numpy as np
 
 from . import dialect
 from .alias import give, root_of, written
-from .calling import numbers, stored
 from .core import Leaf, Tensor, wrap
 from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
+from .fitting import numbers, stored
 from .memory import coincide, stamp
 from .mode import MODE
 from .ops.indexing import getitem, put

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any
 
 from . import ops
 from .declare import REGISTRY, Op
-from .methods import ALIASES, names_of
+from .grammar import grammar
 
 HEAD = """# Operations
 
@@ -46,8 +45,7 @@ def rules_in_source() -> dict[str, list[str]]:
 
 
 def call_of(op: Op, name: str) -> str:
-    names: tuple[Any, ...] = names_of(op)
-    return f"`{name}({', '.join(names)})`"
+    return f"`{name}({', '.join(grammar(op).names)})`"
 
 
 def table(word: str, rules: dict[str, list[str]]) -> list[str]:
@@ -68,7 +66,8 @@ def text() -> str:
     parts = [HEAD]
     for word, title in WORDS.items():
         parts += [f"## {title}", "", *table(word, rules), ""]
-    parts += ["## Other names", "", ", ".join(f"`{alias}` = `{name}`" for alias, name in sorted(ALIASES.items())), ""]
+    aliases = sorted((alias, name) for name, op in REGISTRY.items() for alias in op.alias)
+    parts += ["## Other names", "", ", ".join(f"`{alias}` = `{name}`" for alias, name in aliases), ""]
     return "\n".join(parts)
 
 

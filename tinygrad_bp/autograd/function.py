@@ -20,6 +20,7 @@ from ..duck import Array, as_array
 from ..engine import handed_out
 from ..errors import DtypeError, GraphError, ShapeError
 from ..inplace import adopt, refuse
+from ..joint import Parts, output_node
 from ..memory import CLOCK, check_saved, stamp
 from ..mode import MODE
 from .inside import Forward, standing
@@ -60,7 +61,7 @@ class Context:
 
     def _output_node(self, array: Any, index: int) -> Any:
         node = self._node()
-        return node if node is None or node.shape is not None else _output_node(node, index, array)
+        return node if node is None or node.shape is not None else output_node(node, index, array)
 
     def _standing(self) -> list[Any]:
         """The tensors known to forward, with their nodes: what `ctx.y = y` keeps is in the graph too."""
@@ -84,37 +85,6 @@ class Context:
     def set_materialize_grads(self, value: bool) -> None:
         """Whether an output that nobody used gets zeros (the default) or None as its gradient."""
         self._materialize = bool(value)
-
-
-class Parts:
-    """The cotangents of a joint node's outputs, as they arrive; it has neither shape nor dtype."""
-
-    shape = dtype = None
-    base = True  # never owned by the engine
-
-    def __init__(self, parts: dict[int, Any]) -> None:
-        self.parts = parts
-
-    def __add__(self, other: Parts) -> Parts:
-        both = dict(self.parts)
-        for index, g in other.parts.items():
-            both[index] = both[index] + g if index in both else g
-        return Parts(both)
-
-
-class _PickOp:
-    name = "output"
-    saves = False
-
-    def __init__(self, index: int) -> None:
-        self.rules = self.pure = (lambda g: Parts({index: g}),)
-        self.roles = ((),)
-
-
-def _output_node(joint: Node, index: int, array: Any) -> Node:
-    op = _PickOp(index)
-    op.name = joint.op.name
-    return Node(op, ((joint, 0, ()),), array.shape, array.dtype)
 
 
 class _FunctionOp:
@@ -298,7 +268,7 @@ def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[A
         if y is None or id(y) in ctx._constant or y.array.dtype.kind not in "fc":
             finished.append(y)
             continue
-        own = node if single else _output_node(node, i, y.array)
+        own = node if single else output_node(node, i, y.array)
         if id(y) in ctx._dirty:
             adopt(y, own)
             finished.append(y)

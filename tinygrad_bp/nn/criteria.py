@@ -27,7 +27,7 @@ from ..ops.losses import (
     mean_squared_error,
     nll_rows,
 )
-from ..ops.reductions import log_softmax_along, mean
+from ..ops.reductions import log_softmax, mean
 from ..ops.reductions import sum as sum_of
 
 ndarray = np.ndarray
@@ -385,7 +385,7 @@ def cross_entropy(
         if weights is not None:  # the target's own share takes its class's weight, what is spread each class's
             spread = spread * weights
         share = wrap(spread if keep is None else spread * keep[:, None])
-    log_p = log_softmax_along(rows, 1)
+    log_p = log_softmax(rows, 1)
     log_p = select(0.0, log_p, (log_p.array == -math.inf) & (share.array == 0))  # 0 · log 0 is 0
     loss = -(log_p * share).sum(1)
     if reduction == "mean" and total is not None:

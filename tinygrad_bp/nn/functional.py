@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import random
-from ..calling import normal_axis
+from ..axes import normal_axis
 from ..core import Tensor, array_of, wrap
 from ..duck import check, draw
 from ..errors import FORGOT, ArgumentError, AxisError, DtypeError, ShapeError, guessing, kind_of
 from ..inplace import in_place
 from ..ops import activations, arithmetic, reductions, transcendental
 from ..ops.joining import cat
-from ..ops.linalg import affine, affine_bias
+from ..ops.linalg import affine
 from .criteria import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -63,9 +63,7 @@ def matrix_linear(input: Any, weight: Any, bias: Any) -> Any:
     try:
         if input.array.dtype is not weight.array.dtype:
             _check_linear(input, weight, bias)
-        if bias is None:
-            return affine(input, weight)
-        return affine_bias(input, weight, bias)
+        return affine(input, weight, bias)
     except (ShapeError, AttributeError):
         _check_linear(input, weight, bias)
         raise

@@ -1,7 +1,7 @@
 """The tables. One line of a table is one operation; importing this package fills the REGISTRY.
 
-transcendental (the calculus page) → arithmetic → comparison → reductions → shapes → joining → indexing → parts
-→ selection → linalg → einsum → activations → losses. Read `../methods.py` next.
+transcendental (the calculus page) → arithmetic → comparison → reductions → norms → shapes → copies → joining →
+indexing → parts → selection → linalg → einsum → activations → losses. Read `../methods.py` next.
 """
 
 from ..alarms import silence
@@ -9,11 +9,13 @@ from . import (
     activations,
     arithmetic,
     comparison,
+    copies,
     einsum,
     indexing,
     joining,
     linalg,
     losses,
+    norms,
     parts,
     reductions,
     selection,
@@ -22,7 +24,7 @@ from . import (
 )
 
 for table in (
-    transcendental, arithmetic, comparison, reductions, shapes, joining, indexing, parts, selection, linalg,
-    einsum, activations, losses,
+    transcendental, arithmetic, comparison, reductions, norms, shapes, copies, joining, indexing, parts, selection,
+    linalg, einsum, activations, losses,
 ):  # fmt: skip
     silence(vars(table))

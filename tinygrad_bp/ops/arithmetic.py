@@ -7,22 +7,49 @@ passes the gradient at its bounds. Read `comparison.py` next.
 from __future__ import annotations
 
 from math import inf
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..calling import within
 from ..core import Tensor
 from ..declare import Case, composite, elementwise, publish
 from ..dtypes import get_default_dtype
 from ..duck import check
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DtypeError
+from ..fitting import within
+
+if TYPE_CHECKING:
+    from ..calling import Operand
 
 ZERO = np.zeros_like  # the derivative of a staircase
 
-add = elementwise(np.add, "a + b", lambda g: g, lambda g: g, operators=("add", "radd"))
-sub = elementwise(np.subtract, "a - b", lambda g: g, lambda g: -g, operators=("sub", "rsub"))
-mul = elementwise(np.multiply, "a · b", lambda g, b: g * b, lambda g, a: g * a, operators=("mul", "rmul"))
+
+def _add(input: Operand, other: Any, *, alpha: float = 1) -> Any:
+    """input + alpha · other."""
+    return add(input, other if alpha == 1 else other * alpha)
+
+
+def _sub(input: Operand, other: Any, *, alpha: float = 1) -> Any:
+    """input - alpha · other."""
+    return sub(input, other if alpha == 1 else other * alpha)
+
+
+def _div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Any:
+    """input / other; with `rounding_mode` 'floor' or 'trunc' rounded to a whole number."""
+    if rounding_mode not in (None, "floor", "trunc"):
+        raise DtypeError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    return trunc_divide(input, other) if rounding_mode else div(input, other)
+
+
+add = elementwise(np.add, "a + b", lambda g: g, lambda g: g, operators=("add", "radd"), public=_add)
+sub = elementwise(
+    np.subtract, "a - b", lambda g: g, lambda g: -g, operators=("sub", "rsub"), public=_sub, alias=("subtract",)
+)
+mul = elementwise(
+    np.multiply, "a · b", lambda g, b: g * b, lambda g, a: g * a, operators=("mul", "rmul"), alias=("multiply",)
+)
 div = elementwise(
     np.true_divide,
     "a / b",
@@ -30,6 +57,8 @@ div = elementwise(
     lambda g, a, b: -g * (a / b) / b,  # not y, so that the quotient may be changed in place
     operators=("truediv",),
     domain=(0.3, 3.0),
+    public=_div,
+    alias=("divide", "true_divide"),
 )
 
 
@@ -55,7 +84,7 @@ floor_divide = elementwise(
 )  # fmt: skip
 trunc_divide = elementwise(
     lambda a, b: _divided(_towards_zero, a, b), "a / b rounded towards 0", ZERO_A, ZERO_A,
-    method=False, shown="div", internal=True, domain=(0.3, 3.0), flat=True,
+    internal=True, shown="div", domain=(0.3, 3.0), flat=True,
 )  # fmt: skip
 
 
@@ -78,8 +107,6 @@ power = elementwise(
     lambda g, a, b: g * (b * a ** (b - (b != 0))),
     lambda g, a, b, y: g * (y * (np.log(a + (a == 0)) + np.minimum(np.sign(b), 0) * (a == 0))),
     domain=(0.2, 3.0),
-    shown="pow",
-    internal=True,
 )
 pow_number = elementwise(
     lambda x, exponent=2.0: x**exponent,
@@ -87,12 +114,12 @@ pow_number = elementwise(
     lambda g, x, exponent: g * (exponent * x ** (exponent - 1 if exponent else exponent)),
     domain=(0.2, 3.0),
     cases=({}, {"exponent": 3}, {"exponent": -0.5}, {"exponent": 1}, {"exponent": 0}),
-    shown="pow",
-    internal=True,
 )
 
-neg = elementwise(np.negative, "-x", lambda g: -g, operators=("neg",), analytic=True)
-abs = elementwise(np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",))
+neg = elementwise(np.negative, "-x", lambda g: -g, operators=("neg",), analytic=True, alias=("negative",))
+abs = elementwise(
+    np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",), alias=("absolute",)
+)
 reciprocal = elementwise(  # not np.reciprocal, which rounds to 0 for integers
     lambda x: np.true_divide(1, x), "1 / x", lambda g, y: -g * y * y,
     numpy=(np.reciprocal,), domain=(0.3, 3.0), analytic=True,
@@ -103,29 +130,37 @@ rsqrt = elementwise(
     lambda x: 1 / np.sqrt(x), "1 / square root", lambda g, y: -0.5 * g * (y * y * y), domain=(0.1, 4.0), analytic=True
 )
 
+
+def _decimals(x: Any, decimals: int = 0) -> Any:
+    return x, int(decimals)
+
+
 sign = elementwise(np.sign, "-1, 0 or 1", lambda g: ZERO(g), flat=True)
 floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g), flat=True)
 ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g), flat=True)
-trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g), flat=True)
-round_number = elementwise(
+trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g), flat=True, alias=("fix",))
+round = elementwise(
     lambda x, decimals=0: x.round(decimals),
-    "rounded, halves to even",
+    "rounded to `decimals` places, halves to even; its gradient is 0",
     lambda g: ZERO(g),
+    front=_decimals,
     flat=True,
+    operators=("round",),
+    numpy=(np.round,),
     cases=({}, {"decimals": 1}),
-    shown="round",
-    internal=True,
 )
 
 maximum = elementwise(
     np.maximum, "the larger one",
     lambda g, a, b: g * (a > b) + (0.5 * g) * (a == b),
     lambda g, a, b: g * (b > a) + (0.5 * g) * (a == b),
+    in_place=False,
 )  # fmt: skip
 minimum = elementwise(
     np.minimum, "the smaller one",
     lambda g, a, b: g * (a < b) + (0.5 * g) * (a == b),
     lambda g, a, b: g * (b < a) + (0.5 * g) * (a == b),
+    in_place=False,
 )  # fmt: skip
 relu = elementwise(lambda x: np.maximum(x, 0), "x, or 0 if negative", lambda g, y: g * (y > 0))
 leaky_relu = elementwise(
@@ -139,8 +174,6 @@ clip_numbers = elementwise(
     "x kept between two numbers",
     lambda g, x, low, high: g * ((x >= low) & (x <= high)),
     cases=({"low": -0.5, "high": 0.7}, {"high": 0.3}),
-    shown="clamp",
-    internal=True,
 )
 clip_tensors = elementwise(
     lambda a, b, c: np.minimum(np.maximum(a, b), c),
@@ -148,8 +181,6 @@ clip_tensors = elementwise(
     lambda g, a, b, c: g * ((a >= b) & (a <= c)),
     lambda g, a, b, c: g * ((a < b) & (b < c)),
     lambda g, a, b, c: g * ((a > c) | (b > c)),
-    shown="clamp",
-    internal=True,
 )
 select = elementwise(
     lambda a, b, condition: np.where(condition, a, b),
@@ -157,15 +188,15 @@ select = elementwise(
     lambda g, condition: np.where(condition, g, 0.0),
     lambda g, condition: np.where(condition, 0.0, g),
     cases=(Case((2, 3), (3,), condition=True), Case((2, 3), (3,), condition=np.array([[True], [False]]))),
-    method=False,
-    shown="where",
-    internal=True,
 )
 
 
 @composite(
+    bodies=(power, pow_number),
     numpy=(np.power,),
     operators=("pow", "rpow"),
+    torch={"b": "exponent"},
+    in_place=True,
     inputs=("a", "b"),
     cases=(Case((3,), (2, 3)), Case((3,), b=2), Case((3,), b=-1.5), Case((3,), a=2.0)),
     domain=(
@@ -187,21 +218,23 @@ def pow(a: Any, b: Any) -> Any:
     return power(a, b)
 
 
-@composite(numpy=(np.round,), operators=("round",), cases=(Case((2, 3)), Case((3,), decimals=1)))
-def round(x: Any, decimals: int = 0) -> Any:
-    """Rounded to `decimals` places, halves to even; its gradient is 0."""
-    return round_number(x, int(decimals))
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Any:
+    low, high = a_min if min is None else min, a_max if max is None else max
+    return a.clone() if low is None and high is None else clamp(a, low, high)
 
 
 @composite(
-    numpy=(np.clip,),
+    bodies=(clip_numbers, clip_tensors),
+    numpy={np.clip: _clip},
+    alias=("clip",),
+    in_place=True,
     cases=(
         Case((2, 3), min=-0.5, max=0.7),
         Case((2, 3), min=-0.2),
         Case((2, 3), (3,), (2, 1)),
     ),
 )
-def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
+def clamp(x: Any, min: Operand | None = None, max: Operand | None = None) -> Any:
     """x kept between `min` and `max`, numbers or tensors; None leaves a side open."""
     if min is None and max is None:
         raise ArgumentError("clamp: at least one of min and max must be given")
@@ -218,9 +251,19 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     return clip_numbers(x, low, high)
 
 
+def _numpy_where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    return where(condition, x, y)
+
+
+def _where_method(self: Any, condition: Any, other: Any) -> Any:
+    return where(condition, self, other)
+
+
 @composite(
-    numpy=(np.where,),
-    method=False,
+    bodies=(select,),
+    numpy={np.where: _numpy_where},
+    method=_where_method,
+    torch={"a": ("input", "self"), "b": "other"},
     inputs=("condition", "a", "b"),
     cases=(
         Case((2, 3), (3,), condition=np.array([[True], [False]])),
@@ -237,19 +280,31 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Any:
     return select(a, b, condition)
 
 
-@composite(inputs=("a", "b", "weight"), cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), weight=0.3)))
+@composite(
+    in_place=True,
+    torch={"b": "end"},
+    inputs=("a", "b", "weight"),
+    cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), weight=0.3)),
+)
 def lerp(a: Any, b: Any, weight: Any) -> Any:
     """a + weight · (b - a)."""
     return a + weight * (b - a)
 
 
-@composite(inputs=("x", "a", "b"), cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), (3,), value=-0.5)))
+@composite(
+    in_place=True,
+    torch={"a": "tensor1", "b": "tensor2"},
+    inputs=("x", "a", "b"),
+    cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), (3,), value=-0.5)),
+)
 def addcmul(x: Any, a: Any, b: Any, value: float = 1.0) -> Any:
     """x + value · a · b."""
     return x + (a * b if value == 1 else value * (a * b))
 
 
 @composite(
+    in_place=True,
+    torch={"a": "tensor1", "b": "tensor2"},
     inputs=("x", "a", "b"),
     cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), (3,), value=-0.5)),
     domain=(

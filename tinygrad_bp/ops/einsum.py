@@ -6,7 +6,7 @@ then operands are contracted two at a time. Read `losses.py` next.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,11 @@ from ..declare import Case, bilinear, composite, publish
 from ..duck import as_array
 from ..errors import DtypeError, ShapeError
 from .shapes import permute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..calling import Operand
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SORTED = "".join(sorted(LETTERS))  # the order of numbers is the order of letters, which decides an output not given
@@ -30,13 +35,16 @@ contract = bilinear(
         Case((2, 3), (2, 3), ia="ij", ib="ij", out=""),
         Case((3,), (3,), ia="i", ib="i", out="i"),
     ),
-    shown="einsum",
-    internal=True,
 )
 
 
+def _numpy_einsum(*operands: Any) -> Any:
+    return einsum(*operands)
+
+
 @composite(
-    numpy=(np.einsum,),
+    bodies=(contract,),
+    numpy={np.einsum: _numpy_einsum},
     method=False,
     inputs=(),
     cases=(
@@ -47,7 +55,7 @@ contract = bilinear(
         Case((2, 3), equation="ij"),
     ),
 )
-def einsum(equation: str, *operands: Any) -> Any:
+def einsum(equation: str | Operand, *operands: Operand | Sequence[Any]) -> Any:
     """Products of the operands' entries, summed over the letters that the output lacks.
 
     The letters may also be given as lists of numbers, each after its operand: `einsum(a, [0, 1], b, [1, 2], [0, 2])`.

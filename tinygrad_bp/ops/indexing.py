@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 
 from .. import dialect
-from ..calling import normal_axis, stored
+from ..axes import PLACE, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, constant, fused, linear, publish
 from ..duck import as_array, opaque
 from ..errors import DtypeError, ShapeError
+from ..fitting import stored
 from .arithmetic import select
 from .keys import fitting, steps
+
+if TYPE_CHECKING:
+    from ..calling import Operand
 
 
 def _reading(x: Any, key: Any) -> Any:
@@ -50,7 +54,7 @@ getitem = linear(
     lambda g, key, x_shape: dialect.scatter_into(g, key, x_shape),
     front=_reading,
     view=True,
-    method=False,
+    operators=("getitem",),
     cases=(
         Case((3, 4), key=1),
         Case((3, 4), key=(slice(None, None, 2), slice(1, 3))),
@@ -65,7 +69,7 @@ scatter_into = linear(
     lambda x, key, shape: dialect.scatter_into(x, key, shape),
     "zeros of a shape with x added at an index, entries named twice adding up",
     lambda g, key: dialect.getitem(g, key),
-    method=True,
+    method="_scatter_into",
     cases=(Case((4,), key=1, shape=(3, 4)), Case((3,), key=np.array([0, 2, 0]), shape=(3,))),
     internal=True,
 )
@@ -75,6 +79,7 @@ put = fused(
     lambda g, key: dialect.put(g, key),
     lambda g, key, a_shape: dialect.getitem(g, key) * winners(key, a_shape),
     front=_writing,
+    method="_put",
     cases=(
         Case((3, 4), (4,), key=1),
         Case((3, 4), (), key=(slice(None), 2)),
@@ -86,17 +91,17 @@ put = fused(
 
 
 @composite(
-    numpy=(np.take_along_axis,),
+    numpy={np.take_along_axis: lambda arr, indices, axis=-1: arr.take_along_dim(indices, axis)},
     cases=(
         Case((2, 3), indices=np.array([[0, 2], [1, 1]]), axis=1),
         Case((2, 3), indices=np.array([[1, 0, 1]]), axis=0),
         Case((2, 3), indices=np.array([5, 0, 0]), axis=None),
     ),
 )
-def take_along_dim(x: Any, indices: Any, axis: Any = None) -> Any:
+def take_along_dim(x: Any, indices: Tensor, axis: int | None = None) -> Any:
     """The entries that `indices` names along an axis; the other sizes broadcast."""
     if axis is None:
-        return x.reshape(-1)[indices.reshape(-1)]
+        return x.reshape(-1)[np.ravel(cast("Any", indices))]
     i = normal_axis(axis, x.ndim, "take_along_dim")
     index = _integers(indices, "take_along_dim")
     if index.ndim != x.ndim:
@@ -108,54 +113,61 @@ def take_along_dim(x: Any, indices: Any, axis: Any = None) -> Any:
 
 
 @composite(
+    axis=PLACE,
     cases=(Case((2, 3), axis=1, index=np.array([[0, 2, 2, 1]])), Case((3,), axis=-1, index=np.array([1, 1]))),
 )
-def gather(x: Any, axis: int, index: Any) -> Any:
+def gather(x: Any, axis: int, index: Tensor) -> Any:
     """out[i][j] = x[index[i][j]][j] for axis 0; `index` may be smaller than x along the other axes."""
-    return getitem(_listed(x), _checked_grid("gather", x.shape, axis, index)).reshape(index.shape)
+    return getitem(_listed(x), _checked_grid("gather", x.shape, axis, index)).reshape(np.shape(cast("Any", index)))
 
 
 @composite(
-    inputs=("x",),
+    axis=PLACE,
+    in_place=True,
     cases=(
         Case((2, 3), (2, 4), axis=1, index=np.array([[0, 2, 2, 1], [1, 1, 1, 1]])),
         Case((3, 2), (2, 2), axis=0, index=np.array([[2, 0]])),
     ),
 )
-def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
+def scatter_add(x: Any, axis: int, index: Tensor, src: Tensor) -> Any:
     """x with the entries of `src` added at the places that `index` names along an axis: gather's adjoint."""
     key = _checked_grid("scatter_add", x.shape, axis, index)
     return x + scatter_into(_source(src, index, "scatter_add"), key, tuple(x.shape) or (1,)).reshape(x.shape)
 
 
 @composite(
-    inputs=("x",),
+    axis=PLACE,
+    in_place=True,
     cases=(
         Case((2, 3), (2, 2), axis=1, index=np.array([[0, 2], [1, 0]])),
         Case((3,), axis=0, index=np.array([1]), src=7.0),
     ),
 )
-def scatter(x: Any, axis: int, index: Any, src: Any) -> Any:
+def scatter(x: Any, axis: int, index: Tensor, src: Operand) -> Any:
     """x with the entries at the places that `index` names along an axis replaced by those of `src`, or a number."""
     key = _checked_grid("scatter", x.shape, axis, index)
     return put(_listed(x), _source(src, index, "scatter"), key).reshape(x.shape)
 
 
-@composite(cases=(Case((2, 3), axis=1, index=np.array([2, 0, 2])), Case((3,), axis=0, index=np.array([-1]))))
-def index_select(x: Any, axis: int, index: Any) -> Any:
+@composite(
+    axis=PLACE,
+    cases=(Case((2, 3), axis=1, index=np.array([2, 0, 2])), Case((3,), axis=0, index=np.array([-1]))),
+)
+def index_select(x: Any, axis: int, index: Tensor) -> Any:
     """The slices along an axis that a vector of indices names."""
     numbers = _integers(index, "index_select")
-    key = (slice(None),) * normal_axis(axis, x.ndim, "index_select") + (numbers.reshape(-1),)
+    key = (slice(None),) * axis + (numbers.reshape(-1),)
     return getitem(x, key) if x.ndim else getitem(_listed(x), key).reshape(())
 
 
 @composite(
+    in_place=True,
     cases=(
         Case((2, 3), mask=np.array([True, False, True]), value=0.5),
         Case((2, 2), (), mask=np.array([[True], [False]])),
     ),
 )
-def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+def masked_fill(x: Any, mask: Tensor, value: Operand) -> Any:
     """x with `value` wherever the mask is true; the mask broadcasts."""
     if isinstance(value, int | float) and x.dtype.kind in "biu":
         if not float(value).is_integer():
@@ -170,7 +182,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
         Case((2, 1), mask=np.array([[True, False], [False, True]])),
     ),
 )
-def masked_select(x: Any, mask: Any) -> Any:
+def masked_select(x: Any, mask: Tensor) -> Any:
     """The entries of x where the mask is true, in one dimension; both broadcast."""
     keep = _mask(mask, "masked_select")
     shape = np.broadcast_shapes(tuple(x.shape), keep.shape)
@@ -182,14 +194,22 @@ def _nonzero(x: Any, as_tuple: bool = False) -> Any:
 
 
 nonzero_rows = constant(
-    _nonzero, "the indices of the nonzero entries, a row each", method=False, cases=(Case((2, 3)), Case(())),
-    shown="nonzero",
-    internal=True,
+    _nonzero, "the indices of the nonzero entries, a row each", cases=(Case((2, 3)), Case(()))
 )
 
 
-@composite(cases=(Case((2, 3)), Case((2, 3), as_tuple=True), Case((0,))))
-def nonzero(x: Any, as_tuple: bool = False) -> Any | tuple[Any, ...]:
+@overload
+def nonzero(x: Any) -> Tensor: ...
+@overload
+def nonzero(x: Any, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
+@overload
+def nonzero(x: Any, as_tuple: bool) -> Tensor | tuple[Tensor, ...]: ...
+@composite(
+    bodies=(nonzero_rows,),
+    numpy={np.nonzero: lambda a: a.nonzero(as_tuple=True)},
+    cases=(Case((2, 3)), Case((2, 3), as_tuple=True), Case((0,))),
+)
+def nonzero(x: Any, as_tuple: bool = False) -> Any:
     """The indices of the nonzero entries, a row each; with `as_tuple` one vector for each dimension."""
     rows = nonzero_rows(x.reshape(1) if as_tuple and not x.ndim else x)
     x = x.reshape(1) if as_tuple and not x.ndim else x
@@ -221,7 +241,7 @@ def _listed(x: Any) -> Any:
 
 
 def _checked_grid(op: str, shape: Any, axis: int, index: Any) -> tuple[Any, ...]:
-    i, numbers = normal_axis(axis, len(shape), op), _integers(index, op)
+    i, numbers = axis, _integers(index, op)
     shape, numbers = shape or (1,), numbers if numbers.ndim else numbers.reshape(1)
     if numbers.ndim != len(shape) or any(
         n > m for k, (n, m) in enumerate(zip(numbers.shape, shape, strict=False)) if k != i

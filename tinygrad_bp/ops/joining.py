@@ -1,116 +1,125 @@
-"""Tensors put together and taken apart. `cat` is the one operation with any number of inputs.
+"""Tensors put together and taken apart.
 
 Read `indexing.py` next."""
 
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..alias import SEVERAL, bar
-from ..calling import normal_axis, operand, promote, unrecorded
-from ..core import PLAIN, Tensor, recorded, wrap
-from ..declare import Case, Op, composite, declare, publish
-from ..duck import as_array
-from ..errors import DtypeError, ShapeError
-from ..mode import MODE
+from ..axes import PLACE, normal_axis
+from ..declare import Case, composite, linear, publish
+from ..errors import ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..core import Tensor
 
 
-class _ForAll(tuple[Any, ...]):
-    """One rule for every input, however many there are."""
-
-    __slots__ = ()
-
-    def __getitem__(self, index: Any) -> Any:
-        return tuple.__getitem__(self, 0)
-
-
-_slice_of = lambda g, axis, start, stop: g[(slice(None),) * axis + (slice(start, stop),)]  # noqa: E731
-_op = Op("linear", np.concatenate, "tensors one after another along an axis", (), {
-    "numpy": (np.concatenate,), "method": False, "inputs": ("tensors",), "written": (_slice_of,),
-    "cases": (Case((2, 3), (1, 3), axis=0), Case((2, 1), (2, 2), (2, 0), axis=1)),
-})  # fmt: skip
-_op.params = ("axis",)
-_op.rules = _op.pure = _ForAll((_slice_of,))
-_op.roles = _ForAll(((PLAIN, PLAIN, PLAIN),))
-
-
-def _cat(tensors: Any, axis: int = 0) -> Any:
-    """Tensors one after another along an axis; they agree in every other size."""
-    if isinstance(tensors, Tensor) or not hasattr(tensors, "__iter__"):
-        raise DtypeError("cat: expected a list or tuple of tensors: `tg.cat([a, b], dim=0)`")
-    given: list[Any] = [x if isinstance(x, Tensor) else wrap(as_array(operand(x, _op))) for x in tensors]
-    if not given:
-        raise ShapeError("cat: the list of tensors is empty")
-    if any(x.ndim != 1 for x in given):  # PyTorch lets an empty vector pass
-        given = [x for x in given if x.shape != (0,)] or given[:1]
-    arrays = promote([x.array for x in given])
-    axis = normal_axis(axis, arrays[0].ndim, "cat")
-    try:
-        y = np.concatenate(arrays, axis)
-    except ValueError:
+def _along(tensors: Any, axis: int = 0) -> Any:
+    """The axis of the first; PyTorch lets an empty vector pass between others."""
+    if any(x.ndim != 1 for x in tensors):
+        tensors = [x for x in tensors if x.shape != (0,)] or tensors[:1]
+    axis = normal_axis(axis, tensors[0].ndim, "cat")
+    shapes = [(*x.shape[:axis], *x.shape[axis + 1 :]) for x in tensors]
+    if any(x.ndim != tensors[0].ndim for x in tensors) or any(shape != shapes[0] for shape in shapes):
         raise ShapeError(
-            f"cat: shapes {[a.shape for a in arrays]} must have the same number of dimensions and agree in every "
-            f"size but that of dimension {axis}; use `tg.stack` to join along a new dimension"
-        ) from None
-    nodes = [x.node for x in given]
-    if not MODE.grad or not any(node is not None for node in nodes):
-        return unrecorded(_op, y, nodes)
-    ends = list(accumulate((a.shape[axis] for a in arrays), initial=0))
-    edges = [(node, i, (axis, ends[i], ends[i + 1])) for i, node in enumerate(nodes) if node is not None]
-    return recorded(_op, tuple(edges), y)
+            f"cat: shapes {[tuple(x.shape) for x in tensors]} must have the same number of dimensions and agree in "
+            f"every size but that of dimension {axis}; use `tg.stack` to join along a new dimension"
+        )
+    return tensors, axis
 
 
-cat = declare(_op, _cat)
-
-
-@composite(
-    numpy=(np.stack,),
-    method=False,
-    inputs=(),
-    cases=(
-        Case((2, 3), (2, 3), axis=1),
-        Case((), (), axis=0),
-        Case((3,), axis=-1),
-    ),
-)
-def stack(tensors: Any, axis: int = 0) -> Any:
-    """Tensors of one shape along a new dimension."""
+def _new_axis(tensors: Any, axis: int = 0) -> Any:
     shapes = [tuple(x.shape) for x in tensors]
     if len(set(shapes)) != 1:
         raise ShapeError(f"stack: the tensors must be at least one and of one shape, got {shapes}")
-    given: list[Any] = [x if isinstance(x, Tensor) else wrap(x) for x in tensors]
-    return cat([x.unsqueeze(axis) for x in given], axis)
+    return tensors, normal_axis(axis, len(shapes[0]) + 1, "stack")
 
 
-@composite(numpy=(np.vstack,), method=False, inputs=(), cases=(Case((2, 3), (1, 3)), Case((3,), (3,))))
+def _segment(g: Any, axis: int, i: int, shapes: Any) -> Any:
+    """The part of g that came of tensor i."""
+    start = sum(shape[axis] for shape in shapes[:i])
+    return g[(slice(None),) * axis + (slice(start, start + shapes[i][axis]),)]
+
+
+def _numpy_cat(arrays: Any, axis: Any = 0) -> Any:
+    return cat([np.ravel(a) for a in arrays], 0) if axis is None else cat(arrays, axis)
+
+
+cat = linear(
+    np.concatenate,
+    "tensors one after another along an axis; they agree in every other size",
+    lambda g, axis, i, shapes: _segment(g, axis, i, shapes),
+    inputs="tensors",
+    params=("axis",),
+    front=_along,
+    method=False,
+    alias=("concat", "concatenate"),
+    numpy={np.concatenate: _numpy_cat},
+    cases=(Case((2, 3), (1, 3), axis=0), Case((2, 1), (2, 2), (2, 0), axis=1)),
+)
+stack = linear(
+    lambda tensors, axis=0: np.stack(tensors, axis),
+    "tensors of one shape along a new dimension",
+    lambda g, axis, i: g[(slice(None),) * axis + (i,)],
+    inputs="tensors",
+    front=_new_axis,
+    method=False,
+    numpy=(np.stack,),
+    cases=(Case((2, 3), (2, 3), axis=1), Case((), (), axis=0), Case((3,), axis=-1)),
+)
+
+
+@composite(numpy=(np.vstack,), method=False, inputs="tensors", cases=(Case((2, 3), (1, 3)), Case((3,), (3,))))
 def vstack(tensors: Any) -> Any:
     """Tensors below one another; a vector counts as a row."""
     return cat([x.reshape(1, -1) if x.ndim < 2 else x for x in tensors], 0)
 
 
-@composite(numpy=(np.hstack,), method=False, inputs=(), cases=(Case((2, 3), (2, 1)), Case((3,), (1,))))
+@composite(numpy=(np.hstack,), method=False, inputs="tensors", cases=(Case((2, 3), (2, 1)), Case((3,), (1,))))
 def hstack(tensors: Any) -> Any:
     """Tensors side by side; vectors one after another."""
     given = [x.reshape(1) if x.ndim == 0 else x for x in tensors]
     return cat(given, 0 if given and given[0].ndim == 1 else 1)
 
 
-@composite(cases=(Case((5, 2), split_size=2), Case((2, 5), split_size=(1, 4), axis=1)))
-def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
+def _numpy_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    axis, cuts = normal_axis(axis, ary.ndim, "np.split"), indices_or_sections
+    size = ary.shape[axis]
+    if not np.ndim(cuts):
+        if cuts < 1 or size % cuts:
+            raise ShapeError(
+                f"np.split: {size} entries of {tuple(ary.shape)} along axis {axis} do not divide into {cuts} equal "
+                "parts; give the places to cut at, or use `tg.chunk`"
+            )
+        cuts = range(size // cuts, size, size // cuts)
+    ends = [None, *map(int, cuts), None]
+    return [ary[(slice(None),) * axis + (slice(a, b),)] for a, b in pairwise(ends)]
+
+
+@composite(
+    torch={"x": "tensor", "split_size": ("split_size_or_sections", "split_size")},
+    numpy={np.split: _numpy_split},
+    axis=PLACE,
+    cases=(Case((5, 2), split_size=2), Case((2, 5), split_size=(1, 4), axis=1)),
+)
+def split(x: Any, split_size: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """Parts along an axis: of one size (the last may be smaller), or of the sizes in a list."""
-    i = normal_axis(axis, x.ndim, "split")
-    length = _length(x, i, "split")
+    length = _length(x, axis, "split")
     if isinstance(split_size, int):
         if split_size < 0 or (split_size == 0 and length):
             raise ShapeError(f"split: the size of a part must be positive, got {split_size}")
         split_size = [min(split_size, length - start) for start in range(0, length, split_size or 1)] or [0]
     if sum(split_size) != length:
-        raise ShapeError(f"split: sizes {list(split_size)} add up to {sum(split_size)}, but dimension {i} has {length}")
+        told = f"sizes {list(split_size)} add up to {sum(split_size)}"
+        raise ShapeError(f"split: {told}, but dimension {axis} has {length}")
     ends = list(accumulate(split_size, initial=0))
-    head = (slice(None),) * i
+    head = (slice(None),) * axis
     return _several([x[(*head, slice(a, b))] for a, b in pairwise(ends)])
 
 
@@ -120,20 +129,19 @@ def _several(views: list[Any]) -> tuple[Any, ...]:
     return tuple(views)
 
 
-@composite(cases=(Case((5, 2), chunks=2), Case((2, 6), chunks=4, axis=-1)))
-def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Any, ...]:
+@composite(axis=PLACE, cases=(Case((5, 2), chunks=2), Case((2, 6), chunks=4, axis=-1)))
+def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` parts of equal size along an axis, the last one smaller."""
     if chunks <= 0:
         raise ShapeError(f"chunk: the number of parts must be positive, got {chunks}")
-    length = _length(x, normal_axis(axis, x.ndim, "chunk"), "chunk")
+    length = _length(x, axis, "chunk")
     return split(x, [0] * chunks, axis) if not length else split(x, max(-(-length // chunks), 1), axis)
 
 
-@composite(cases=(Case((2, 3)), Case((2, 3), axis=-1)))
-def unbind(x: Any, axis: int = 0) -> tuple[Any, ...]:
+@composite(axis=PLACE, cases=(Case((2, 3)), Case((2, 3), axis=-1)))
+def unbind(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, that axis gone."""
-    i = normal_axis(axis, x.ndim, "unbind")
-    return _several([x[(slice(None),) * i + (k,)] for k in range(_length(x, i, "unbind"))])
+    return _several([x[(slice(None),) * axis + (k,)] for k in range(_length(x, axis, "unbind"))])
 
 
 def _length(x: Any, axis: int, op: str) -> int:

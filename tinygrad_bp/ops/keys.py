@@ -15,10 +15,10 @@ import numpy as np
 
 from .. import dialect
 from ..alarms import warn
-from ..calling import numbers, stored
 from ..core import Tensor
 from ..duck import Array, Duck
 from ..errors import AxisError, DtypeError, ShapeError
+from ..fitting import numbers, stored
 
 WHOLE = slice(None)
 DOTS, NEW, SLICE, INT, TRUTH, NAME = range(6)  # the kinds of parts of an index

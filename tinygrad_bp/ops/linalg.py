@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..calling import normal_axes
+from ..axes import each_axis
 from ..declare import Case, bilinear, composite, fused, linear, publish
 from ..dialect import inverse, rows, total
 from ..dialect import scatter_into as scatter_into_of
@@ -22,16 +22,10 @@ matmul_nd = bilinear(
     lambda g, b: g @ b.mT,
     lambda g, a: a.mT @ g,
     cases=(Case((2, 3), (3, 4)), Case((5, 2, 3), (3, 4)), Case((2, 1, 2, 3), (4, 3, 2)), Case((0, 2), (2, 3))),
-    shown="matmul",
-    internal=True,
 )
 
 
 # On plain arrays the method `dot` is the cheapest way to a matrix product: np.dot and np.matmul dispatch first.
-
-
-def _product(a: Any, b: Any) -> Any:
-    return a.dot(b.T) if a.ndim == 2 else np.matmul(a, b.T)
 
 
 def _to_input(g: Any, b: Any) -> Any:
@@ -42,9 +36,10 @@ def _to_weight(g: Any, a: Any) -> Any:
     return g.T.dot(a) if g.ndim == 2 else rows(g).T.dot(rows(a))
 
 
-def _product_plus(a: Any, b: Any, c: Any) -> Any:
+def _product(a: Any, b: Any, c: Any = None) -> Any:
     y = a.dot(b.T) if a.ndim == 2 else np.matmul(a, b.T)
-    y += c
+    if c is not None:
+        y += c
     return y
 
 
@@ -55,32 +50,24 @@ def _to_bias(g: Any) -> Any:
     return g[0].copy() if len(g) == 1 else total(g, (0,))
 
 
-affine = bilinear(
+affine = fused(
     _product,
-    "x Wᵀ",
-    lambda g, b: g @ b,
-    lambda g, a: rows(g).mT @ rows(a),
-    method=False,
-    fast_rules=(_to_input, _to_weight),
-    cases=(Case((2, 3), (4, 3)), Case((3,), (2, 3)), Case((2, 5, 3), (4, 3)), Case((0, 3), (4, 3))),
-    shown="linear",
-    internal=True,
-)
-affine_bias = fused(
-    _product_plus,
-    "x Wᵀ + b",
+    "x Wᵀ + b, or x Wᵀ",
     lambda g, b: g @ b,
     lambda g, a: rows(g).mT @ rows(a),
     lambda g: total(rows(g), (0,)),
-    method=False,
     fast_rules=(_to_input, _to_weight, _to_bias),
-    cases=(Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,))),
+    cases=(
+        Case((2, 3), (4, 3), (4,)), Case((3,), (2, 3), (2,)), Case((2, 5, 3), (4, 3), (4,)),
+        Case((2, 3), (4, 3)), Case((3,), (2, 3)), Case((2, 5, 3), (4, 3)), Case((0, 3), (4, 3)),
+    ),
     shown="linear",
     internal=True,
 )
 
 
 @composite(
+    bodies=(matmul_nd,),
     numpy=(np.matmul,),
     operators=("matmul", "rmatmul"),
     inputs=("a", "b"),
@@ -117,14 +104,14 @@ def _ranks(op: str, a: Any, b: Any, rank_a: int, rank_b: int) -> None:
         )
 
 
-@composite(inputs=("a", "b"), cases=(Case((2, 3), (3, 4)), Case((0, 3), (3, 2))))
+@composite(torch={"b": "mat2"}, inputs=("a", "b"), cases=(Case((2, 3), (3, 4)), Case((0, 3), (3, 2))))
 def mm(a: Any, b: Any) -> Any:
     """Product of two matrices."""
     _ranks("mm", a, b, 2, 2)
     return matmul_nd(a, b)
 
 
-@composite(inputs=("a", "b"), cases=(Case((2, 2, 3), (2, 3, 4)),))
+@composite(torch={"b": "mat2"}, inputs=("a", "b"), cases=(Case((2, 2, 3), (2, 3, 4)),))
 def bmm(a: Any, b: Any) -> Any:
     """Products of two batches of matrices, pair by pair."""
     _ranks("bmm", a, b, 3, 3)
@@ -133,21 +120,42 @@ def bmm(a: Any, b: Any) -> Any:
     return matmul_nd(a, b)
 
 
-@composite(inputs=("a", "b"), cases=(Case((2, 3), (3,)),))
+@composite(torch={"b": "vec"}, inputs=("a", "b"), cases=(Case((2, 3), (3,)),))
 def mv(a: Any, b: Any) -> Any:
     """Product of a matrix and a vector."""
     _ranks("mv", a, b, 2, 1)
     return matmul(a, b)
 
 
-@composite(numpy=(np.dot,), inputs=("a", "b"), cases=(Case((3,), (3,)), Case((0,), (0,))))
+def _numpy_dot(a: Any, b: Any) -> Any:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return a * b
+    return matmul(a, b) if np.ndim(b) < 3 else tensordot(a, b, ((-1,), (-2,)))
+
+
+@composite(
+    torch={"b": "tensor"},
+    numpy={np.dot: _numpy_dot},
+    inputs=("a", "b"),
+    cases=(Case((3,), (3,)), Case((0,), (0,))),
+)
 def dot(a: Any, b: Any) -> Any:
     """Sum of the products of two vectors' entries."""
     _ranks("dot", a, b, 1, 1)
     return matmul(a, b)
 
 
-@composite(numpy=(np.outer,), inputs=("a", "b"), cases=(Case((2,), (3,)),))
+def _numpy_outer(a: Any, b: Any) -> Any:
+    return outer(np.ravel(a), np.ravel(b))
+
+
+@composite(
+    torch={"b": "vec2"},
+    alias=("ger",),
+    numpy={np.outer: _numpy_outer},
+    inputs=("a", "b"),
+    cases=(Case((2,), (3,)),),
+)
 def outer(a: Any, b: Any) -> Any:
     """All products of an entry of a with an entry of b."""
     _ranks("outer", a, b, 1, 1)
@@ -155,6 +163,8 @@ def outer(a: Any, b: Any) -> Any:
 
 
 @composite(
+    in_place=True,
+    torch={"a": "mat1", "b": "mat2"},
     inputs=("x", "a", "b"),
     cases=(
         Case((4,), (2, 3), (3, 4)),
@@ -185,18 +195,17 @@ def _diagonal_back(g: Any, x_shape: Any, offset: int, i: int, j: int) -> Any:
     return np.transpose(scatter_into_of(g, key, shape), inverse(axes))
 
 
-diagonal_view = linear(
+def _two_dims(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    return x, offset, *each_axis((dim1, dim2), x.ndim, "diagonal")
+
+
+diagonal = linear(
     _diagonal,
-    "the entries (k, k + offset) of two dimensions, as the last dimension",
+    "the entries (k, k + offset) of two dimensions, as the last dimension: a view",
     _diagonal_back,
+    front=_two_dims,
     view=True,
-    method=False,
-    cases=(Case((3, 4), offset=0, i=0, j=1), Case((2, 3, 4), offset=-1, i=2, j=0)),
-)
-
-
-@composite(
-    numpy=(np.diagonal,),
+    numpy={np.diagonal: {"axis1": "dim1", "axis2": "dim2"}},
     cases=(
         Case((3, 4)),
         Case((2, 3, 4), offset=1, dim1=-1, dim2=0),
@@ -204,9 +213,6 @@ diagonal_view = linear(
         Case((2, 2), offset=5),
     ),
 )
-def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-    """The entries (i, i + offset) of two dimensions, as the last dimension: a view."""
-    return diagonal_view(x, offset, *normal_axes((dim1, dim2), x.ndim, "diagonal"))
 
 
 @composite(cases=(Case((2, 3)), Case((2,), offset=-1)))
@@ -218,7 +224,7 @@ def diag_embed(x: Any, offset: int = 0) -> Any:
     return scatter_into(x, key, (*x.shape[:-1], n, n))
 
 
-@composite(numpy=(np.diag,), cases=(Case((3,)), Case((3, 4), diagonal=1), Case((2,), diagonal=-2)))
+@composite(numpy={np.diag: {"k": "diagonal"}}, cases=(Case((3,)), Case((3, 4), diagonal=1), Case((2,), diagonal=-2)))
 def diag(x: Any, diagonal: int = 0) -> Any:
     """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
     if x.ndim == 1:
@@ -231,7 +237,11 @@ def diag(x: Any, diagonal: int = 0) -> Any:
 diagonal_of = diagonal
 
 
-@composite(numpy=(np.trace,), cases=(Case((3, 3)), Case((2, 4))))
+def _numpy_trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
+    return a.diagonal(offset, axis1, axis2).sum(-1, dtype=dtype)
+
+
+@composite(numpy={np.trace: _numpy_trace}, cases=(Case((3, 3)), Case((2, 4))))
 def trace(x: Any) -> Any:
     """Sum of a matrix's diagonal."""
     if x.ndim != 2:
@@ -241,6 +251,7 @@ def trace(x: Any) -> Any:
 
 @composite(
     numpy=(np.tensordot,),
+    torch={"axes": "dims"},
     inputs=("a", "b"),
     cases=(
         Case((2, 3, 4), (3, 4, 2)),
@@ -254,8 +265,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     if isinstance(axes, int):
         axes = (range(a.ndim - axes, a.ndim), range(axes))
     left, right = (tuple(d) if hasattr(d, "__iter__") else (d,) for d in axes)
-    over_a = normal_axes(left, a.ndim, "tensordot") if left else ()
-    over_b = normal_axes(right, b.ndim, "tensordot") if right else ()
+    over_a, over_b = each_axis(left, a.ndim, "tensordot"), each_axis(right, b.ndim, "tensordot")
     if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
         raise ShapeError(f"tensordot: dimensions {over_a} of {tuple(a.shape)} and {over_b} of {tuple(b.shape)} differ")
     keep_a = [i for i in range(a.ndim) if i not in over_a]
@@ -267,7 +277,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return reshape(matmul_nd(flat_a, flat_b), (*shape_a, *shape_b))
 
 
-@composite(cases=(Case((2, 3)), Case((2, 3, 4))))
+@composite(method=property, public=False, cases=(Case((2, 3)), Case((2, 3, 4))))
 def mT(x: Any) -> Any:
     """The last two dimensions swapped."""
     if x.ndim == 1:
@@ -275,7 +285,7 @@ def mT(x: Any) -> Any:
     return transpose(x, -2, -1) if x.ndim else x
 
 
-@composite(cases=(Case((2, 3)), Case((2, 3, 4))))
+@composite(method=property, public=False, cases=(Case((2, 3)), Case((2, 3, 4))))
 def T(x: Any) -> Any:
     """All dimensions in reverse order."""
     return permute(x, tuple(range(x.ndim))[::-1])

@@ -15,7 +15,7 @@ import numpy as np
 from .. import dialect
 from ..declare import Case, elementwise, fused, publish
 from ..duck import as_array
-from .reductions import log_softmax_along, softmax_along
+from .reductions import log_softmax, softmax
 
 
 def _mean_square(a: Any, b: Any) -> Any:
@@ -110,10 +110,10 @@ def _one_hot(target: Any, count: int) -> Any:
 
 
 def _softmax(x: Any) -> Any:
-    return softmax_along.op.forward(x, 1) if dialect.is_array(x) else softmax_along(x, 1)
+    return softmax.op.forward(x, 1) if dialect.is_array(x) else softmax(x, 1)
 
 
-log_softmax_of = log_softmax_along.op.forward
+log_softmax_of = log_softmax.op.forward
 CLASSES = (
     Case((3, 4), target=np.array([0, 3, 0]), weight=np.array([0.5, 1.0, 0.0]), start=0.0),
     Case((2, 3), target=np.array([2, 1]), weight=np.array([0.5, 2.0]), start=None),

@@ -45,6 +45,7 @@ part_replaced = fused(
     ),
     shown="copy_slices",
     internal=True,
+    method="_part_replaced",
 )
 publish(globals())
 

@@ -1,23 +1,24 @@
-"""Folding axes away: sums, means, extremes, norms; and running sums. A rule sees its axes kept as size 1.
+"""Folding axes away: sums, means, extremes, variances; and running sums. A rule sees its axes kept as size 1.
 
-Read `shapes.py` next.
+Read `norms.py` next.
 """
 
 from __future__ import annotations
 
 import math
 from math import inf, nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..calling import normal_axes, normal_axis
+from ..axes import ALONG, normal_axes
 from ..declare import Case, composite, fused, linear, publish, reduction
 from ..dialect import is_array, running, total
-from .arithmetic import abs as abs_of
-from .arithmetic import sign
 
 size_of = math.prod
+
+if TYPE_CHECKING:
+    from ..axes import Axes
 
 
 def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -46,82 +47,75 @@ def _middle(x: Any, axis: Any, keepdims: bool) -> Any:
     return y.reshape([1 if i in axis else n for i, n in enumerate(x.shape)]) if keepdims else y
 
 
-def _norm(x: Any, axis: Any, keepdims: bool) -> Any:
-    return np.sqrt(total(x * x, axis, keepdims))
+def whole(dtype: Any) -> bool:
+    """NumPy takes a mean of integers where an integer dtype is asked for; nobody means that."""
+    return dtype is not None and np.dtype(dtype).kind in "biu"
 
 
-def _norm_p(x: Any, axis: Any, keepdims: bool, p: float = 2.0) -> Any:
-    return total(np.abs(x) ** p, axis, keepdims) ** (1 / p)
+def _numpy_mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    return NotImplemented if whole(dtype) else a.mean(axis, keepdims, dtype=dtype)
+
+
+def _along(a: Any, axis: Any) -> Any:
+    """NumPy goes along all entries where no axis is named."""
+    return a.reshape(-1) if axis is None else a
 
 
 sum = reduction(
     lambda x, axis, keepdims: total(x, axis, keepdims),
     "total; of integers in int64",
     lambda g: g,
-    numpy=(np.sum,),
+    dtype=True,
+    numpy=(np.sum, np.add.reduce),
 )
 mean = reduction(
     _mean,
     "total divided by the number of entries",
     lambda g, kept, x_shape: g * (size_of(kept) / (size_of(x_shape) or 1)),
-    numpy=(np.mean,),
+    dtype=True,
+    numpy={np.mean: _numpy_mean},
 )
 amax = reduction(
     lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
     "the largest entry; a tie shares the gradient",
     lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
-    numpy=(np.amax,),
+    numpy=(np.amax, np.max, np.maximum.reduce),
 )
 amin = reduction(
     lambda x, axis, keepdims: np.min(x, axis=axis, keepdims=keepdims),
     "the smallest entry; a tie shares the gradient",
     lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
-    numpy=(np.amin,),
+    numpy=(np.amin, np.min, np.minimum.reduce),
 )
 median_of = reduction(
     lambda x, axis, keepdims: _middle(x, axis, keepdims),
     "the middle entry in order, the lower one of two; a tie shares the gradient",
     lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
-    method=False,
-    shown="median",
-    internal=True,
 )
 logsumexp = reduction(_logsumexp, "log of the sum of e to the x", lambda g, x, y: g * np.exp(x - y))
-norm_2 = reduction(
-    _norm,
-    "Euclidean length; at 0 the gradient is 0",
-    lambda g, x, y: g * (x / (y + (y == 0))),
-    shown="norm",
-    internal=True,
-)
-norm_p = reduction(
-    _norm_p,
-    "p-norm, 0 < p < ∞; at 0 the gradient is 0",
-    lambda g, x, y, p: g * np.sign(x) * ((np.abs(x) + (x == 0)) / (y + (y == 0))) ** (p - 1),
-    cases=({"p": 3.0}, {"p": 1.0}, {"p": 2.5}),
-    shown="norm",
-    internal=True,
-)
-
-
-def _one_axis(x: Any, axis: int) -> tuple[Any, int]:
-    return x, normal_axis(axis, x.ndim, "cumsum")
-
-
 cumsum = linear(
-    lambda x, axis: running(x, axis if x.ndim else None).reshape(x.shape),
+    lambda x, axis: running(x, axis),
     "running total along an axis",
-    lambda g, axis: np.flip(running(np.flip(g, axis), axis), axis) if g.ndim else g,
-    front=_one_axis,
+    lambda g, axis: np.flip(running(np.flip(g, axis), axis), axis),
+    axis=ALONG,
+    dtype=True,
+    in_place=True,
+    numpy={np.cumsum: lambda a, axis=None, dtype=None: _along(a, axis).cumsum(axis or 0, dtype=dtype)},
     cases=(Case((2, 3), axis=1), Case((4,), axis=0), Case((0, 2), axis=0)),
 )
 
 
-@composite(cases=(Case((2, 3), axis=1), Case((5, 2), axis=0), Case((), axis=0), Case((0,), axis=0)))
+@composite(
+    axis=ALONG,
+    dtype=True,
+    in_place=True,
+    numpy={np.cumprod: lambda a, axis=None, dtype=None: _along(a, axis).cumprod(axis or 0, dtype=dtype)},
+    cases=(Case((2, 3), axis=1), Case((5, 2), axis=0), Case((), axis=0), Case((0,), axis=0)),
+)
 def cumprod(x: Any, axis: int) -> Any:
     """Running product along an axis, by doubling: its derivative is right at zeros too."""
-    axis, step = normal_axis(axis, x.ndim, "cumprod"), 1
-    if not x.ndim or x.shape[axis] < 2:
+    step = 1
+    if x.shape[axis] < 2:
         return x.clone()
     if x.dtype.kind in "iub":
         x = x.long()
@@ -134,7 +128,8 @@ def cumprod(x: Any, axis: int) -> Any:
 
 
 @composite(
-    numpy=(np.prod,),
+    dtype=True,
+    numpy=(np.prod, np.multiply.reduce),
     cases=(
         Case((2, 3)),
         Case((5, 2), axis=0),
@@ -143,7 +138,7 @@ def cumprod(x: Any, axis: int) -> Any:
         Case((0, 2), axis=0),
     ),
 )
-def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def prod(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
     """Product, by halving: its derivative is right at zeros too."""
     axes, numel = normal_axes(axis, x.ndim, "prod"), x.numel()
     if x.dtype.kind in "iub":
@@ -175,23 +170,7 @@ def _spread(x: Any, axis: Any, keepdims: bool, freedom: float = 1.0) -> Any:
     return y / freedom if freedom else y * np.where(y > 0, inf, nan).astype(x.dtype)
 
 
-variance = reduction(
-    _spread,
-    "squared distance from the mean, added up and divided by the degrees of freedom",
-    lambda g, x, axis, freedom: g * (_centred(x, axis) * (2 / (freedom or nan))),
-    cases=({"freedom": 2.0}, {"freedom": 0.5}),
-    shown="var",
-    internal=True,
-)
-deviation = reduction(
-    lambda x, axis, keepdims, freedom=1.0: np.sqrt(_spread(x, axis, keepdims, freedom)),
-    "square root of the variance; where all entries are equal its gradient is 0",
-    lambda g, x, y, axis, freedom: g * (_centred(x, axis) / ((y + (y == 0)) * freedom)),
-    cases=({"freedom": 2.0}, {"freedom": 0.5}),
-    shown="std",
-    internal=True,
-)
-SPREAD = (
+SPREAD: Any = (
     Case((2, 3)),
     Case((2, 3), axis=1, keepdims=True),
     Case((2, 3), axis=(0, 1), correction=0),
@@ -199,67 +178,43 @@ SPREAD = (
 )
 
 
-@composite(cases=SPREAD)
-def var(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
-    """Mean squared distance from the mean, divided by n - correction (1 unless `unbiased` is False)."""
+def _spreading(
+    x: Any, axis: Axes | bool = None, correction: float | None = None, keepdims: bool = False, unbiased: bool = True
+) -> Any:
+    """n - correction degrees of freedom: 1 less than the number of entries, unless `unbiased` is False."""
     axis, unbiased = (None, axis) if isinstance(axis, bool) else (axis, unbiased)  # PyTorch's `x.var(False)`
-    return variance(x, axis, keepdims, _freedom(x, axis, correction, unbiased, "var"))
-
-
-@composite(cases=SPREAD)
-def std(x: Any, axis: Any = None, correction: Any = None, keepdims: bool = False, unbiased: bool = True) -> Any:
-    """Square root of the variance; where all entries are equal its gradient is 0."""
-    axis, unbiased = (None, axis) if isinstance(axis, bool) else (axis, unbiased)
-    return deviation(x, axis, keepdims, _freedom(x, axis, correction, unbiased, "std"))
-
-
-def _freedom(x: Any, axis: Any, correction: Any, unbiased: bool, op: str) -> float:
-    count = size_of([x.shape[i] for i in normal_axes(axis, x.ndim, op)])
+    count = size_of([x.shape[i] for i in normal_axes(axis, x.ndim, "var/std")])
     correction = (1 if unbiased else 0) if correction is None else correction
-    return max(float(count - correction), 0.0)
+    return x, axis, keepdims, max(float(count - correction), 0.0)
 
 
-@composite(
-    cases=(
-        Case((2, 3)),
-        Case((2, 3), p="fro"),
-        Case((2, 3), p=1, axis=1),
-        Case((2, 3), p=3, axis=(0, 1), keepdims=True),
-        Case((2, 3), p=inf, axis=0),
-        Case((2, 3), p=-inf),
-        Case((2, 3), p=0),
-    ),
+def _numpy_spread(name: str) -> Any:
+    def call(
+        a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, correction: Any = None
+    ) -> Any:
+        if whole(dtype):
+            return NotImplemented
+        a = a if dtype is None else a.to(dtype)
+        return getattr(a, name)(axis, ddof if correction is None else correction, keepdims)
+
+    return call
+
+
+var = reduction(
+    _spread,
+    "squared distance from the mean, added up and divided by the degrees of freedom",
+    lambda g, x, axis, freedom: g * (_centred(x, axis) * (2 / (freedom or nan))),
+    front=_spreading,
+    numpy={np.var: _numpy_spread("var")},
+    cases=SPREAD,
 )
-def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
-    """The p-norm over `axis`: 2 and 'fro' Euclidean, inf and -inf extremes, 0 the count of nonzeros."""
-    if p in (2, "fro", None):
-        return norm_2(x, axis, keepdims)
-    if p == inf:
-        return amax(abs_of(x), axis, keepdims)
-    if p == -inf:
-        return amin(abs_of(x), axis, keepdims)
-    if p == 0:
-        return abs_of(sign(x)).sum(axis=axis, keepdims=keepdims)
-    return norm_p(x, axis, keepdims, p)
-
-
-softmax_along = fused(
-    lambda x, axis: _softmax(x, axis),
-    "e to the x, divided by its total along an axis",
-    lambda g, y, axis: y * (g - total(g * y, (axis,), True)),
-    cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
-    method=False,
-    shown="softmax",
-    internal=True,
-)
-log_softmax_along = fused(
-    lambda x, axis: _log_softmax(x, axis),
-    "x minus logsumexp along an axis",
-    lambda g, y, axis: g - np.exp(y) * total(g, (axis,), True),
-    cases=(Case((2, 3), axis=1), Case((3, 2), axis=0), Case((4,), axis=0)),
-    method=False,
-    shown="log_softmax",
-    internal=True,
+std = reduction(
+    lambda x, axis, keepdims, freedom=1.0: np.sqrt(_spread(x, axis, keepdims, freedom)),
+    "square root of the variance; where all entries are equal its gradient is 0",
+    lambda g, x, y, axis, freedom: g * (_centred(x, axis) / ((y + (y == 0)) * freedom)),
+    front=_spreading,
+    numpy={np.std: _numpy_spread("std")},
+    cases=SPREAD,
 )
 
 
@@ -279,35 +234,26 @@ def _log_softmax(x: Any, axis: int) -> Any:
     return d if not d.size else d - np.log(total(np.exp(d), (axis,), True))
 
 
-def _along(op: Any, x: Any, axis: int, dtype: Any) -> Any:
-    x, i = x if dtype is None else x.to(dtype), normal_axis(axis, x.ndim, op.op.name)
-    return op(x, i) if x.ndim else op(x.reshape(1), 0).reshape(())
+def _converted(x: Any, axis: int, dtype: Any = None) -> Any:
+    return x if dtype is None else x.to(dtype), axis
 
 
-@composite(
-    cases=(
-        Case((2, 3), axis=1),
-        Case((3, 2), axis=0),
-        Case((), axis=0),
-        Case((2, 3), axis=-1, dtype=np.float64),
-    ),
+SOFT = (Case((2, 3), axis=1), Case((3, 2), axis=0), Case((), axis=0), Case((2, 3), axis=-1, dtype=np.float64))
+softmax = fused(
+    lambda x, axis: _softmax(x, axis),
+    "e to the x, divided by its total along an axis: positive numbers that sum to 1",
+    lambda g, y, axis: y * (g - total(g * y, (axis,), True)),
+    front=_converted,
+    axis=ALONG,
+    cases=SOFT,
 )
-def softmax(x: Any, axis: int, dtype: Any = None) -> Any:
-    """e to the x, divided by its total along an axis: positive numbers that sum to 1."""
-    return _along(softmax_along, x, axis, dtype)
-
-
-@composite(
-    cases=(
-        Case((2, 3), axis=1),
-        Case((3, 2), axis=0),
-        Case((), axis=0),
-        Case((2, 3), axis=-1, dtype=np.float64),
-    ),
+log_softmax = fused(
+    lambda x, axis: _log_softmax(x, axis),
+    "logarithm of softmax, finite and exact for scores of any size",
+    lambda g, y, axis: g - np.exp(y) * total(g, (axis,), True),
+    front=_converted,
+    axis=ALONG,
+    cases=SOFT,
 )
-def log_softmax(x: Any, axis: int, dtype: Any = None) -> Any:
-    """Logarithm of softmax, finite and exact for scores of any size."""
-    return _along(log_softmax_along, x, axis, dtype)
-
 
 publish(globals())

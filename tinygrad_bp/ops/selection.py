@@ -6,20 +6,27 @@ Read `linalg.py` next.
 from __future__ import annotations
 
 from builtins import all as all_of
-from collections import namedtuple
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple, overload
 
-from ..calling import normal_axis
+import numpy as np
+
+from ..axes import ALONG, ALONG_OR_ALL, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, publish
 from ..errors import ShapeError
 from .arithmetic import maximum, minimum
-from .comparison import argmax, argmin, argsort
+from .comparison import argmax, argmin, argsort, numpy_order
 from .indexing import take_along_dim
 from .reductions import amax, amin, median_of
 
-Found = namedtuple("Found", ["values", "indices"])
+
+class Found(NamedTuple):
+    """Entries, and where they stand along the axis."""
+
+    values: Tensor
+    indices: Tensor
+
 
 
 def _extreme(x: Any, axis: Any, keepdims: bool, whole: Any, position: Any) -> Any:
@@ -35,10 +42,16 @@ def _extreme(x: Any, axis: Any, keepdims: bool, whole: Any, position: Any) -> An
     return Found(values, indices) if keepdims else Found(values.squeeze(axis), indices.squeeze(axis))
 
 
+@overload
+def max(x: Any) -> Tensor: ...
+@overload
+def max(x: Any, axis: int, keepdims: bool = False) -> Found: ...
+@overload
+def max(x: Any, axis: Tensor, /) -> Tensor: ...
 @composite(
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case((2, 3), (3,))),
 )
-def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any | tuple[Any, Any]:
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The largest entry; along an axis (values, indices); with a second tensor the larger of each pair.
 
     Over everything a tie shares the gradient; along an axis the first of a tie takes it.
@@ -46,37 +59,49 @@ def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any | tuple[Any, An
     return maximum(x, axis) if isinstance(axis, Tensor) else _extreme(x, axis, keepdims, amax, argmax)
 
 
+@overload
+def min(x: Any) -> Tensor: ...
+@overload
+def min(x: Any, axis: int, keepdims: bool = False) -> Found: ...
+@overload
+def min(x: Any, axis: Tensor, /) -> Tensor: ...
 @composite(
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case((2, 3), (3,))),
 )
-def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any | tuple[Any, Any]:
+def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The smallest entry; along an axis (values, indices); with a second tensor the smaller of each pair."""
     return minimum(x, axis) if isinstance(axis, Tensor) else _extreme(x, axis, keepdims, amin, argmin)
 
 
-@composite(cases=(Case((2, 3)), Case((3, 2), axis=0, descending=True), Case(())))
-def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> tuple[Any, Any]:
+@composite(
+    axis=ALONG,
+    numpy={np.sort: lambda a, axis=-1, descending=False: _numpy_sorted(a, axis, descending)},
+    cases=(Case((2, 3)), Case((3, 2), axis=0, descending=True), Case(())),
+)
+def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Found:
     """(values, indices) in order along an axis; equal entries keep their old order."""
-    if x.ndim == 0:
-        normal_axis(axis, 0, "sort")
-        return Found(x.clone(), argsort(x))
-    indices = argsort(x, axis=normal_axis(axis, x.ndim, "sort"), descending=descending)
+    indices = argsort(x, axis=axis, descending=descending)
     return Found(take_along_dim(x, indices, axis), indices)
 
 
-@composite(cases=(Case((2, 3), k=2), Case((4, 2), k=3, axis=0, largest=False)))
-def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Any, Any]:
+@composite(axis=ALONG, cases=(Case((2, 3), k=2), Case((4, 2), k=3, axis=0, largest=False)))
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Found:
     """(values, indices) of the k largest (or smallest) entries along an axis, in order."""
-    i = normal_axis(axis, x.ndim, "topk")
-    if x.ndim == 0 and k in (0, 1):
-        return Found(x.clone(), argsort(x))
-    if not x.ndim or not 0 <= k <= x.shape[i]:
-        raise ShapeError(f"topk: k = {k} is out of range for dimension {i} of shape {tuple(x.shape)}")
-    indices = argsort(x, axis=i, descending=largest)[(slice(None),) * i + (slice(0, k),)]
-    return Found(take_along_dim(x, indices, i), indices)
+    if not 0 <= k <= x.shape[axis]:
+        raise ShapeError(f"topk: k = {k} is out of range for dimension {axis} of shape {tuple(x.shape)}")
+    indices = argsort(x, axis=axis, descending=largest)[(slice(None),) * axis + (slice(0, k),)]
+    return Found(take_along_dim(x, indices, axis), indices)
 
 
-@composite(cases=(Case((5,)), Case((2, 2)), Case((2, 3), axis=1), Case((3, 4), axis=0, keepdims=True)))
+@overload
+def median(x: Any) -> Tensor: ...
+@overload
+def median(x: Any, axis: int, keepdims: bool = False) -> Found: ...
+@composite(
+    bodies=(median_of,),
+    axis=ALONG_OR_ALL,
+    cases=(Case((5,)), Case((2, 2)), Case((2, 3), axis=1), Case((3, 4), axis=0, keepdims=True)),
+)
 def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The middle entry in order, of two the lower one; along an axis (values, indices)."""
     if axis is None and x.dtype.kind == "f" and not all_of(x.shape):
@@ -85,14 +110,17 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         raise ShapeError(f"median: an empty tensor of shape {tuple(x.shape)} has no middle entry")
     if axis is None:
         return median_of(x)
-    i = normal_axis(axis, x.ndim, "median")
-    if x.ndim == 0:
-        return Found(x.clone(), argsort(x))
+    i = axis
     if not x.shape[i]:
         raise ShapeError(f"median: dimension {i} of shape {tuple(x.shape)} is empty and has no middle entry")
     indices = argsort(x, axis=i)[(slice(None),) * i + (slice((n := (x.shape[i] - 1) // 2), n + 1),)]
     values = take_along_dim(x, indices, i)
     return Found(values, indices) if keepdims else Found(values.squeeze(i), indices.squeeze(i))
+
+
+def _numpy_sorted(a: Any, axis: Any, descending: Any) -> Any:
+    x, along = (a.reshape(-1), 0) if axis is None else (a, axis)
+    return take_along_dim(x, numpy_order(a, axis, True), along) if descending else sort(x, along).values
 
 
 publish(globals())

@@ -1,24 +1,29 @@
 """The same entries in another shape: linear maps, each with its adjoint beside it.
 
 broadcast_to ↔ sum_to_size · reshape ↔ reshape back · transpose ↔ the inverse permutation · Read
-`joining.py` next.
+`copies.py` next.
 """
 
 from __future__ import annotations
 
 from builtins import all as all_of
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dialect
 from ..alias import shares
-from ..calling import normal_axes, normal_axis
+from ..axes import NAMED, PLACE, each_axis, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, linear, publish
 from ..duck import Duck
 from ..errors import AxisError, DtypeError, ShapeError, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..axes import Axes
 
 
 def sizes(shape: Any) -> tuple[int, ...]:
@@ -52,12 +57,12 @@ def _once(op: str, given: tuple[Any, ...], shape: Any) -> tuple[int, ...]:
     return sizes(given or (shape,))
 
 
-def _reshape(x: Any, *given: Any, shape: Any = None) -> Any:
-    return x, fill_in(_once("reshape", given, shape), prod(x.shape), tuple(x.shape))
+def _reshape(x: Any, *sizes: int | Sequence[int], shape: Sequence[int] | None = None) -> Any:
+    return x, fill_in(_once("reshape", sizes, shape), prod(x.shape), tuple(x.shape))
 
 
-def _expand(x: Any, *given: Any, shape: Any = None) -> Any:
-    wanted = _once("expand", given, shape)
+def _expand(x: Any, *sizes: int | Sequence[int], shape: Sequence[int] | None = None) -> Any:
+    wanted = _once("expand", sizes, shape)
     lead = len(wanted) - x.ndim
     have = (1,) * lead + tuple(x.shape)
     full = tuple(have[i] if n == -1 and i >= lead else n for i, n in enumerate(wanted))
@@ -66,7 +71,7 @@ def _expand(x: Any, *given: Any, shape: Any = None) -> Any:
     return x, full
 
 
-def _sum_to(x: Any, *shape: Any) -> Any:
+def _sum_to(x: Any, *shape: int | Sequence[int]) -> Any:
     wanted = sizes(shape)
     lead = x.ndim - len(wanted)
     if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, x.shape[lead:], strict=True)):
@@ -74,11 +79,11 @@ def _sum_to(x: Any, *shape: Any) -> Any:
     return x, wanted
 
 
-def _axes(x: Any, *axes: Any) -> Any:
-    given = axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes
-    found = normal_axes(tuple(given), x.ndim, "permute")
+def _axes(x: Any, *axes: int | Sequence[int]) -> Any:
+    given: Any = axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes
+    found = each_axis(tuple(given) if hasattr(given, "__iter__") else given, x.ndim, "permute")
     if len(found) != x.ndim:
-        raise ShapeError(f"permute: {tuple(given)} must name each of the {x.ndim} dimensions once")
+        raise ShapeError(f"permute: {found} must name each of the {x.ndim} dimensions once")
     return x, found
 
 
@@ -102,6 +107,8 @@ reshape = linear(
     lambda g, x_shape: dialect.reshape(g, x_shape),
     front=_reshape,
     view=True,
+    torch={"shape": ("shape", "size")},
+    numpy={np.reshape: lambda a, shape: a.reshape(shape)},
     cases=(Case((2, 6), shape=(3, 4)), Case((4,), shape=(2, 2)), Case((), shape=(1, 1)), Case((0, 3), shape=(3, 0))),
 )
 broadcast_to = linear(
@@ -110,6 +117,8 @@ broadcast_to = linear(
     lambda g, x_shape: dialect.sum_to(g, x_shape),
     front=_expand,
     view=True,
+    torch={"shape": "size"},
+    alias=("expand",),
     numpy=(np.broadcast_to,),
     cases=(Case((3, 1), shape=(2, 3, 4)), Case((), shape=(2,)), Case((2, 1), shape=(2, 0))),
 )
@@ -119,6 +128,7 @@ sum_to_size = linear(
     lambda g, x_shape: dialect.broadcast_to(g, x_shape),
     front=_sum_to,
     view=True,
+    torch={"shape": "size"},
     cases=(Case((2, 3, 4), shape=(3, 1)), Case((2, 3), shape=())),
 )
 permute = linear(
@@ -127,11 +137,15 @@ permute = linear(
     lambda g, axes: np.transpose(g, dialect.inverse(axes)),
     front=_axes,
     view=True,
+    torch={"axes": "dims"},
+    numpy={np.transpose: lambda a, axes=None: a.permute(tuple(range(a.ndim))[::-1] if axes is None else axes)},
     cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((2, 3), axes=(1, 0)), Case((), axes=())),
 )
-def _flip(x: Any, *axis: Any) -> Any:
-    given = axis[0] if len(axis) == 1 else axis
-    return x, normal_axes(given, x.ndim, "flip") if given != () and given != [] else ()
+
+
+def _flip(x: Any, *axis: int | Sequence[int]) -> Any:
+    return x, axis[0] if len(axis) == 1 else axis
+
 
 
 flip = linear(
@@ -139,12 +153,14 @@ flip = linear(
     "back to front along axes",
     lambda g, axis: np.flip(g, axis),
     front=_flip,
-    numpy=(np.flip,),
+    axis=NAMED,
+    torch={"axis": "dims"},
+    numpy={np.flip: lambda m, axis=None: m.flip(axis)},
     cases=(Case((2, 3), axis=(1,)), Case((2, 3), axis=(0, 1))),
 )
 
 
-def _roll(x: Any, shifts: Any, axis: Any = None) -> Any:
+def _roll(x: Any, shifts: int | Sequence[int], axis: Axes = None) -> Any:
     by = sizes((shifts,))
     axes = () if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     if len(by) != (len(axes) or 1):
@@ -158,11 +174,21 @@ def _negative(shifts: Any) -> Any:
     return tuple(-n for n in shifts) if isinstance(shifts, tuple | list) else -shifts
 
 
+def _numpy_roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    """NumPy lets one shift count for several axes, and several shifts for one axis."""
+    if axis is None:
+        return roll(a, int(np.sum(shift)))
+    shifts, axes = np.broadcast_arrays(shift, axis)
+    return roll(a, tuple(shifts.ravel().tolist()), tuple(axes.ravel().tolist()))
+
+
 roll = linear(
     lambda x, shifts, axis: np.roll(x, shifts, axis),
     "shifted along axes, what falls off coming in again at the other end",
     lambda g, shifts, axis: np.roll(g, _negative(shifts), axis),
     front=_roll,
+    torch={"axis": "dims"},
+    numpy={np.roll: _numpy_roll},
     cases=(Case((2, 3), shifts=1, axis=1), Case((5,), shifts=2), Case((2, 3), shifts=(1, -1), axis=(0, 1))),
 )
 
@@ -178,7 +204,8 @@ tril = linear(
     "the lower triangle, zeros above the diagonal",
     lambda g, diagonal: np.tril(g, diagonal),
     front=_matrices,
-    numpy=(np.tril,),
+    in_place=True,
+    numpy={np.tril: {"k": "diagonal"}},
     cases=(Case((3, 4), diagonal=0), Case((2, 3, 3), diagonal=-1)),
 )
 triu = linear(
@@ -186,7 +213,8 @@ triu = linear(
     "the upper triangle, zeros below the diagonal",
     lambda g, diagonal: np.triu(g, diagonal),
     front=_matrices,
-    numpy=(np.triu,),
+    in_place=True,
+    numpy={np.triu: {"k": "diagonal"}},
     cases=(Case((3, 4), diagonal=0), Case((2, 3, 3), diagonal=1)),
 )
 
@@ -201,7 +229,12 @@ def transpose(x: Any, dim0: int, dim1: int) -> Any:
     return permute(x, tuple(axes))
 
 
-@composite(numpy=(np.swapaxes,), cases=(Case((2, 3, 4), axis0=0, axis1=-1),))
+@composite(
+    torch={"axis0": ("axis0", "dim0"), "axis1": ("axis1", "dim1")},
+    numpy={np.swapaxes: {"axis1": "axis0", "axis2": "axis1"}},
+    alias=("swapdims",),
+    cases=(Case((2, 3, 4), axis0=0, axis1=-1),),
+)
 def swapaxes(x: Any, axis0: int, axis1: int) -> Any:
     """Two dimensions swapped."""
     return transpose(x, axis0, axis1)
@@ -217,17 +250,19 @@ def t(x: Any) -> Any:
 
 @composite(
     numpy=(np.moveaxis,),
+    alias=("moveaxis",),
     cases=(
         Case((2, 3, 4), source=0, destination=-1),
         Case((2, 3, 4), source=(0, 1), destination=(1, 2)),
     ),
 )
-def movedim(x: Any, source: Any, destination: Any) -> Any:
+def movedim(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """Dimensions moved to other places, the others keeping their order."""
-    here = normal_axes(source, x.ndim, "movedim")
-    there = normal_axes(destination, x.ndim, "movedim")
+    here, there = each_axis(source, x.ndim, "movedim"), each_axis(destination, x.ndim, "movedim")
     if len(here) != len(there):
         raise ShapeError(f"movedim: {len(here)} dimensions cannot go to {len(there)} places")
+    if not x.ndim:
+        return x
     rest = iter([i for i in range(x.ndim) if i not in here])
     place = dict(zip(there, here, strict=True))
     return permute(x, tuple(place[i] if i in place else next(rest) for i in range(x.ndim)))
@@ -246,20 +281,21 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return reshape(x, (*x.shape[:first], prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 
-@composite(numpy=(np.ravel,), cases=(Case((2, 3)), Case(()), Case((0, 2))))
+@composite(numpy={np.ravel: lambda a: a.ravel()}, cases=(Case((2, 3)), Case(()), Case((0, 2))))
 def ravel(x: Any) -> Any:
     """All entries in one dimension: a view where they lie in order, else a copy."""
     return reshape(x.contiguous(), (prod(x.shape),))
 
 
-@composite(cases=(Case((2, 6), axis=-1, sizes=(2, -1)), Case((4,), axis=0, sizes=(2, 2))))
-def unflatten(x: Any, axis: int, sizes: Any) -> Any:
+@composite(axis=PLACE, cases=(Case((2, 6), axis=-1, sizes=(2, -1)), Case((4,), axis=0, sizes=(2, 2))))
+def unflatten(x: Any, axis: int, sizes: Sequence[int]) -> Any:
     """One dimension made several."""
-    i = normal_axis(axis, x.ndim, "unflatten")
+    i = axis
     return reshape(x, (*x.shape[:i], *fill_in(tuple(sizes), x.shape[i], (x.shape[i],)), *x.shape[i + 1 :]))
 
 
 @composite(
+    axis=NAMED,
     numpy=(np.squeeze,),
     cases=(
         Case((1, 3, 1)),
@@ -270,19 +306,27 @@ def unflatten(x: Any, axis: int, sizes: Any) -> Any:
 )
 def squeeze(x: Any, axis: Any = None) -> Any:
     """Dimensions of size 1 taken away: all, or those named (where they are of size 1)."""
-    axes = normal_axes(axis, x.ndim, "squeeze")
-    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axis))
 
 
-@composite(cases=(Case((2, 3), axis=0), Case((2, 3), axis=-1), Case((), axis=0)))
+def _expand_dims(a: Any, axis: Any) -> Any:
+    return reshape(a, np.expand_dims(np.broadcast_to(0, a.shape), axis).shape)
+
+
+@composite(
+    numpy={np.expand_dims: _expand_dims}, cases=(Case((2, 3), axis=0), Case((2, 3), axis=-1), Case((), axis=0))
+)
 def unsqueeze(x: Any, axis: int) -> Any:
     """A dimension of size 1 put in before `axis`."""
     i = normal_axis(axis, x.ndim + 1, "unsqueeze")
     return reshape(x, (*x.shape[:i], 1, *x.shape[i:]))
 
 
-@composite(cases=(Case((2, 3), sizes_=(2, 1, 2)), Case((), sizes_=(3,)), Case((2,), sizes_=(0,))))
-def repeat(x: Any, *sizes_: Any) -> Any:
+@composite(
+    torch={"sizes_": "repeats"},
+    cases=(Case((2, 3), sizes_=(2, 1, 2)), Case((), sizes_=(3,)), Case((2,), sizes_=(0,))),
+)
+def repeat(x: Any, *sizes_: int | Sequence[int]) -> Any:
     """The whole tensor laid side by side: `repeat(2, 3)` twice along the first dimension, 3 times along the second."""
     times = sizes(sizes_)
     if len(times) < x.ndim or any(n < 0 for n in times):
@@ -296,21 +340,22 @@ def repeat(x: Any, *sizes_: Any) -> Any:
     return y.clone() if shares(y.array, x.array) else y  # of a single entry the expanded view is the whole
 
 
-@composite(numpy=(np.tile,), cases=(Case((2, 3), dims=(2,)), Case((3,), dims=(2, 2))))
-def tile(x: Any, *dims: Any) -> Any:
+@composite(numpy={np.tile: lambda A, reps: A.tile(reps)}, cases=(Case((2, 3), dims=(2,)), Case((3,), dims=(2, 2))))
+def tile(x: Any, *dims: int | Sequence[int]) -> Any:
     """As `repeat`, with missing leading numbers taken as 1."""
     times = sizes(dims)
     return repeat(x, (1,) * (x.ndim - len(times)) + times)
 
 
 @composite(
+    numpy={np.repeat: lambda a, repeats, axis=None: a.repeat_interleave(repeats, axis)},
     cases=(
         Case((2, 3), repeats=2),
         Case((2, 3), repeats=np.array([2, 0, 1]), axis=1),
         Case((2, 3), repeats=3, axis=-2),
     ),
 )
-def repeat_interleave(x: Any, repeats: Any, axis: Any = None) -> Any:
+def repeat_interleave(x: Any, repeats: int | Tensor, axis: int | None = None) -> Any:
     """Each entry along an axis repeated: the same number of times, or each its own."""
     x, i = (ravel(x), 0) if axis is None else (x, normal_axis(axis, x.ndim, "repeat_interleave"))
     count = repeats.array if isinstance(repeats, Tensor) else np.asarray(repeats)

@@ -35,15 +35,20 @@ log1p = elementwise(np.log1p, "log(1 + x), exact near 0", lambda g, x: g / (1 + 
 sin = elementwise(np.sin, "sine", lambda g, x: g * np.cos(x), analytic=True)
 cos = elementwise(np.cos, "cosine", lambda g, x: -g * np.sin(x), analytic=True)
 tan = elementwise(np.tan, "tangent", lambda g, y: g * (1 + y * y), domain=(-1.3, 1.3), analytic=True)
-asin = elementwise(np.arcsin, "inverse sine", lambda g, x: g / np.sqrt(1 - x * x), domain=UNIT, analytic=True)
-acos = elementwise(np.arccos, "inverse cosine", lambda g, x: -g / np.sqrt(1 - x * x), domain=UNIT, analytic=True)
-atan = elementwise(np.arctan, "inverse tangent", lambda g, x: g / (1 + x * x), analytic=True)
+asin = elementwise(
+    np.arcsin, "inverse sine", lambda g, x: g / np.sqrt(1 - x * x), domain=UNIT, analytic=True, alias=("arcsin",)
+)
+acos = elementwise(
+    np.arccos, "inverse cosine", lambda g, x: -g / np.sqrt(1 - x * x), domain=UNIT, analytic=True, alias=("arccos",)
+)
+atan = elementwise(np.arctan, "inverse tangent", lambda g, x: g / (1 + x * x), analytic=True, alias=("arctan",))
 atan2 = elementwise(
     np.arctan2,
     "angle of the point (b, a), in its quadrant; at the origin the gradient is 0",
     lambda g, a, b: g * (b / _distance_2(a, b)),
     lambda g, a, b: -g * (a / _distance_2(a, b)),
     domain=POSITIVE,
+    alias=("arctan2",),
 )
 
 sinh = elementwise(np.sinh, "hyperbolic sine", lambda g, x: g * np.cosh(x), analytic=True)
@@ -51,11 +56,17 @@ cosh = elementwise(np.cosh, "hyperbolic cosine", lambda g, x: g * np.sinh(x), an
 tanh = elementwise(
     np.tanh, "hyperbolic tangent", lambda g, y: g * (1 - y * y), fast_rules=(kernels.through_tanh,), analytic=True
 )
-asinh = elementwise(np.arcsinh, "inverse hyperbolic sine", lambda g, x: g / np.sqrt(x * x + 1), analytic=True)
-acosh = elementwise(
-    np.arccosh, "inverse hyperbolic cosine", lambda g, x: g / np.sqrt(x * x - 1), domain=ABOVE_1, analytic=True
+asinh = elementwise(
+    np.arcsinh, "inverse hyperbolic sine", lambda g, x: g / np.sqrt(x * x + 1), analytic=True, alias=("arcsinh",)
 )
-atanh = elementwise(np.arctanh, "inverse hyperbolic tangent", lambda g, x: g / (1 - x * x), domain=UNIT, analytic=True)
+acosh = elementwise(
+    np.arccosh, "inverse hyperbolic cosine", lambda g, x: g / np.sqrt(x * x - 1), domain=ABOVE_1, analytic=True,
+    alias=("arccosh",),
+)
+atanh = elementwise(
+    np.arctanh, "inverse hyperbolic tangent", lambda g, x: g / (1 - x * x), domain=UNIT, analytic=True,
+    alias=("arctanh",),
+)  # fmt: skip
 
 sigmoid = elementwise(
     kernels.sigmoid,
@@ -74,6 +85,7 @@ logaddexp = elementwise(
     "log(e to the a + e to the b), without overflow",
     lambda g, a, b: g * sigmoid_of(a - b),
     lambda g, a, b: g * sigmoid_of(b - a),
+    in_place=False,
 )
 erf = elementwise(kernels.erf, "error function", lambda g, x: g * (TWO_OVER_SQRT_PI * np.exp(-x * x)))
 
