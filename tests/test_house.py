@@ -26,7 +26,7 @@ PACKAGE = Path(tg.__file__).parent
 ROOMS = """
 errors | axes duck alarms | mode memory dtypes kernels files device cuda | header core fitting
 | engine alias joint refusals | dialect calling | declare | grammar ops | creation inplace random
-| conversion methods | numpy_api printing | autograd | sampling utilities _tensor | serialize | checkpoints | nn
+| conversion methods | numpy_api printing | autograd | sampling utilities | _tensor | serialize | checkpoints | nn
 | optim | data | gradcheck compiler draw reference stub | testing | __main__
 """
 RANK = {name: i for i, room in enumerate(ROOMS.split("|")) for name in room.split()}

@@ -49,7 +49,7 @@ class Size(tuple[int, ...]):
 
 
 class Methods:
-    """Bound onto Tensor one by one; `self` is always a Tensor."""
+    """Tensor's methods (`_tensor.py`); `self` is always a Tensor."""
 
     array: Any
     node: Any
@@ -369,13 +369,9 @@ CONVERTERS = {
 }  # fmt: skip
 
 
-def bind() -> None:
-    for name, function in vars(Methods).items():
-        if name not in ("__module__", "__dict__", "__weakref__", "__annotations__", "__doc__", "__qualname__"):
-            setattr(Tensor, name, function)
-    for name, dtype in CONVERTERS.items():
-        setattr(Tensor, name, _converter(dtype, name))
-    Tensor.nelement, Tensor.ndimension = Methods.numel, Methods.dim  # type: ignore[attr-defined]
-
-
-bind()
+NO_METHODS = ("__module__", "__dict__", "__weakref__", "__annotations__", "__doc__", "__qualname__")
+METHODS = {
+    **{name: value for name, value in vars(Methods).items() if name not in NO_METHODS},
+    **{name: _converter(dtype, name) for name, dtype in CONVERTERS.items()},
+    "nelement": Methods.numel, "ndimension": Methods.dim,
+}  # fmt: skip

@@ -55,7 +55,7 @@ class Node:
         parents[OUTPUT] = self
         return [
             wrap(value, parents.get(role)) if role != PLAIN and isinstance(value, Array) else value
-            for value, role in zip(saved, self.op.roles[index], strict=True)
+            for value, role in zip(saved, self.op.roles[index], strict=False)  # *xs has any number of roles
         ]
 
     def name(self) -> str:

@@ -225,3 +225,6 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
             f"copy_: {tuple(np.shape(src))} has more dimensions than {self.array.shape}; use `x[...] = src`"
         )
     return put_in(self, src, "copy_")
+
+
+METHODS = {"__setitem__": setitem, "zero_": zero_, "fill_": fill_, "copy_": copy_}

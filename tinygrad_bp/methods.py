@@ -1,4 +1,4 @@
-"""The REGISTRY bound onto Tensor: methods, operators, in-place forms, and the functions of `tg`.
+"""What the REGISTRY makes of Tensor: methods, operators, in-place forms; and the functions of `tg`.
 
 What an operation is called stands in its declaration. Each name is bound when it is first asked for, since a script
 uses a few dozen of them; operators are bound at once, because Python looks for them in the class alone. Read
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from . import ops  # noqa: F401  (fills the REGISTRY)
@@ -17,7 +18,7 @@ from .declare import REGISTRY, Op
 from .duck import as_array
 from .errors import DtypeError
 from .grammar import grammar
-from .inplace import copy_, fill_, in_place, setitem, zero_
+from .inplace import in_place
 from .ops.arithmetic import div, reciprocal
 
 if TYPE_CHECKING:
@@ -128,24 +129,24 @@ def method_of(op: Op) -> Any:
     return FUNCTIONS[op.key] if op.public else function_of(op)
 
 
-def bind(op: Op) -> None:
-    """One operation's methods, in-place forms and operators onto Tensor."""
+def members(op: Op) -> Iterator[tuple[str, Any]]:
+    """One operation's methods, in-place forms and operators, by name."""
     for name in (op.key, *op.alias):
         if isinstance(op.method, str):
-            setattr(Tensor, op.method, op.call)
+            yield op.method, op.call
         elif op.method is property:
-            setattr(Tensor, name, property(op.call))
+            yield name, property(op.call)
         elif op.method is not True and op.method:
-            setattr(Tensor, name, titled(op.method, op, name))
+            yield name, titled(op.method, op, name)
         elif op.method:
-            setattr(Tensor, name, Later(name, partial(method_of, op)))
+            yield name, Later(name, partial(method_of, op))
         if op.in_place:
-            setattr(Tensor, f"{name}_", Later(f"{name}_", partial(writing, op, f"{name}_")))
+            yield f"{name}_", Later(f"{name}_", partial(writing, op, f"{name}_"))
     for operator in op.operators:
         call = reflected(op.call) if operator[0] == "r" and operator[1:] in op.operators else op.call
-        setattr(Tensor, f"__{operator}__", comparing(call) if operator in ("eq", "ne") else call)
+        yield f"__{operator}__", comparing(call) if operator in ("eq", "ne") else call
         if op.in_place and operator in WRITING:
-            setattr(Tensor, f"__i{operator}__", in_place(op.call, f"__i{operator}__"))
+            yield f"__i{operator}__", in_place(op.call, f"__i{operator}__")
 
 
 def quotient(b: Any, other: Any) -> Any:
@@ -162,9 +163,4 @@ def comparing(call: Any) -> Callable[[Any, Any], Any]:
     return lambda a, b: NotImplemented if b is None or isinstance(b, str | type) else call(a, b)
 
 
-for _op in REGISTRY.values():
-    bind(_op)
-setattr(Tensor, "__rtruediv__", quotient)  # noqa: B010
-setattr(Tensor, "__setitem__", setitem)  # noqa: B010
-for _method in (zero_, fill_, copy_):
-    setattr(Tensor, _method.__name__, _method)
+METHODS = dict(chain.from_iterable(map(members, REGISTRY.values()))) | {"__rtruediv__": quotient}

@@ -168,5 +168,4 @@ ARRAY_FUNCTIONS.update({function: (None, words) for function, words in {
     np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.size: lambda a, axis=None: np.size(a.array, axis),
 }.items()})  # fmt: skip
 fill_tables()
-Tensor.__array_ufunc__ = array_ufunc  # type: ignore[attr-defined]
-Tensor.__array_function__ = array_function  # type: ignore[attr-defined]
+METHODS = {"__array_ufunc__": array_ufunc, "__array_function__": array_function}

@@ -216,5 +216,7 @@ def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any
     return copy_(self, wrap(stream().exponential(self.array.shape, lambd, self.array.dtype, generator)))
 
 
-for _method in (uniform_, normal_, bernoulli_, random_, exponential_, multinomial, bernoulli):
-    setattr(Tensor, _method.__name__, _method)
+METHODS = {
+    method.__name__: method
+    for method in (uniform_, normal_, bernoulli_, random_, exponential_, multinomial, bernoulli)
+}

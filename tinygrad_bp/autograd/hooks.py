@@ -8,7 +8,7 @@ import itertools
 import weakref
 from typing import Any
 
-from ..core import KEEP, Leaf, Tensor, nobody
+from ..core import KEEP, Leaf, nobody
 from ..duck import CHANGES
 from ..errors import DtypeError, GraphError, kind_of
 from .passes import backward
@@ -87,12 +87,4 @@ def backward_method(
     backward(self, gradient, retain_graph, create_graph, inputs)
 
 
-def bind() -> None:
-    methods: dict[str, Any] = {
-        "register_hook": register_hook, "retain_grad": retain_grad, "backward": backward_method,
-    }  # fmt: skip
-    for name, method in methods.items():
-        setattr(Tensor, name, method)
-
-
-bind()
+METHODS = {"register_hook": register_hook, "retain_grad": retain_grad, "backward": backward_method}
