@@ -321,7 +321,8 @@ def node_keeps_what_rules_name(op: Op, d: Draw) -> bool:
     _, ys = recorded(op, d)
     for index, place, _ in saved_arrays(ys):
         names = getattr(op.pure[index], "reads", None) or parameters(op.written[min(index, len(op.written) - 1)])
-        assert not any(n.endswith("_shape") for n in names[1:][place : place + 1]), "a shape was asked for, not an array"
+        read = names[1:][place : place + 1]  # beyond the names: *xs
+        assert not any(name.endswith("_shape") for name in read), "a shape was asked for and an array kept"
     named = {n for rule in op.written for n in parameters(rule)}
     fresh = [x.copy() for x in d.arrays]
     refs = {n: weakref.ref(x) for n, x in zip(op.inputs, fresh, strict=False)} if not op.many else {}

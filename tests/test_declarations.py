@@ -208,7 +208,8 @@ def test_spelling_stands_in_the_declaration() -> None:
     op = elementwise(lambda x, rate=2.0: x * rate, "faster", lambda g, rate: g * rate, torch={"rate": "speed"}).op
     op.key = op.name = "faster"
     call = function_of(op)
-    for y in (call(tg.ones(1), 3), call(tg.ones(1), rate=3), call(input=tg.ones(1), speed=3), call(x=tg.ones(1), speed=3)):
+    x = tg.ones(1)
+    for y in (call(x, 3), call(x, rate=3), call(input=x, speed=3), call(x=x, speed=3)):
         assert y.item() == 3
     assert str(grammar(op).signature()) == "(input, speed=2.0)"
     with pytest.raises(tg.TensorError, match=r"faster takes \(input, speed\)"):

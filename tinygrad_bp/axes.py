@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     """`axis` (None, an int, or several) as a tuple of distinct ints from 0 to ndim − 1; None and () mean all."""
+    if type(axis) is int and -ndim <= axis < ndim:  # the usual case
+        return (axis % ndim,)
     if axis is None:
         return tuple(range(ndim))
     axes = each_axis(axis, ndim, op)
@@ -27,6 +29,8 @@ def normal_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
 
 def normal_axis(axis: Any, ndim: int, op: str) -> int:
     """`axis` as an int from 0 to ndim - 1; of a 0-d tensor it is 0."""
+    if type(axis) is int and -ndim <= axis < ndim:  # the usual case
+        return axis % ndim
     try:
         if type(axis) is bool or getattr(axis, "dtype", None) == "bool":
             raise TypeError

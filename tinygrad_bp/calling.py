@@ -67,7 +67,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
 
 def binary(op: Op) -> Callable[[Any, Any], Any]:
     forward = op.forward
-    pick_a, pick_b = op.pick
+    pick_a, pick_b, *_ = op.pick
 
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
@@ -110,8 +110,11 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
 def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b, pick_c = op.pick
+    without = binary(op) if op.optional[2] else None  # a linear map that has no bias
 
-    def call(a: Any, b: Any, c: Any) -> Any:
+    def call(a: Any, b: Any, c: Any = None) -> Any:
+        if c is None and without is not None:
+            return without(a, b)
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
         w, o = (c.array, c.node) if isinstance(c, Tensor) else (operand(c, op), None)
@@ -237,16 +240,18 @@ def general(op: Op) -> Callable[..., Any]:
     count = len(op.inputs)
     front = op.front
     axis = (*op.inputs, *op.params).index("axis") if op.axis else 0
+    read_axis, vector = op.axis or (normal_axes, False)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given = [x if isinstance(x, Tensor) or not isinstance(x, Array) else wrap(native(x)) for x in args[:count]]
         try:
             values = front(*given, *args[count:], **kwargs) if front else fill(op, [*given, *args[count:]], kwargs)
             if axis:
-                values = [*values]
-                x = values[0] = values[0] if hasattr(values[0], "ndim") else wrap(as_array(operand(values[0], op)))
-                values[axis] = op.axis.read(values[axis], x.ndim, op.name)
-                if op.axis.vector and x.ndim == 0:
+                x, *_ = values = [*values]
+                if not isinstance(x, Tensor):
+                    x = values[0] = wrap(as_array(operand(x, op)))
+                values[axis] = read_axis(values[axis], x.array.ndim, op.name)
+                if vector and not x.array.ndim:
                     return as_number(call(x.reshape(1), *values[1:]))
         except UNCLEAR as error:
             raise unclear(op, args, kwargs, error) from None
@@ -295,8 +300,8 @@ def gathering(op: Op) -> Callable[..., Any]:
             y = once_more(op, (arrays,), tuple(params), error)
         if not MODE.grad or not op.rules or not any(node is not None for node in nodes):
             return unrecorded(op, y, nodes)
-        pick: Any = op.pick
-        edges = [(n, i, pick(i, arrays, y, params)) for i, n in enumerate(nodes) if n is not None]
+        pick, shapes = op.pick, tuple([a.shape for a in arrays])
+        edges = [(n, i, pick(i, arrays, shapes, y, params)) for i, n in enumerate(nodes) if n is not None]
         return recorded(op, tuple(edges), y)
 
     return call
@@ -304,9 +309,10 @@ def gathering(op: Op) -> Callable[..., Any]:
 
 def fill(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
     """Arguments in the order (inputs…, parameters…), with the declared defaults."""
+    tail = op.tails.get(len(args))
+    if tail is not None and not kwargs:
+        return [*args, *tail]
     names = (*op.inputs, *op.params)
-    if len(args) == len(names) and not kwargs:
-        return args
     if len(args) > len(names):
         raise DtypeError(f"{op.name}: takes {len(names)} arguments {names}, got {len(args)}")
     values = dict(op.defaults) | dict(zip(names, args, strict=False)) | kwargs

@@ -80,8 +80,13 @@ class Op:
         self.inputs: tuple[str, ...] = (given,) if self.many else tuple(given)
         self.outputs: tuple[str, ...] = tuple(take("outputs", ()))  # where there are several: their names
         names = parameters(forward) if hasattr(forward, "__code__") else self.inputs
-        self.params = tuple(take("params", names[len(self.inputs) :]))  # said where the forward cannot tell them
+        self.params = names[len(self.inputs) :]
         self.defaults = dict(zip(reversed(names), reversed(getattr(forward, "__defaults__", None) or ()), strict=False))
+        order = (*self.inputs, *self.params)  # how many arguments are given → the defaults of the others
+        self.tails = {
+            n: [self.defaults[name] for name in order[n:]]
+            for n in range(len(order) + 1) if self.defaults.keys() >= set(order[n:])
+        }  # fmt: skip
         self.optional = [name in self.defaults for name in self.inputs]  # which inputs may be None
         self.axis: Any = take("axis", None)  # how its parameter `axis` is read: one of `axes.py`
         self.written = tuple(take("written", rules))  # the sentences themselves, for docs and lint
@@ -213,15 +218,13 @@ def bind_many(op: Op) -> None:
     known = ["i", "x", "x_shape", "shapes", "y", *op.params]
     if unknown := [name for name in names if name not in known] or rest not in (None, "xs"):
         raise TypeError(f"a rule reads {unknown or rest}, but an operation with many inputs has only {known} and *xs")
-    reads = (*names, "xs") if rest else names
+    take = picker([known.index(name) for name in names], [])
 
-    def pick(i: int, arrays: Sequence[Any], y: Any, params: tuple[Any, ...]) -> tuple[Any, ...]:
-        values = dict(zip(op.params, params, strict=True))
-        values |= {"i": i, "x": arrays[i], "x_shape": arrays[i].shape, "y": y}
-        found = [tuple([a.shape for a in arrays]) if name == "shapes" else values[name] for name in names]
-        return (*found, *arrays) if rest else tuple(found)
+    def pick(i: int, arrays: Any, shapes: Any, y: Any, params: Any) -> tuple[Any, ...]:
+        found = take((i, arrays[i], shapes[i], shapes, y, *params))
+        return (*found, *arrays) if rest else found
 
-    op.pick, op.roles = pick, RolesOfMany((reads,))
+    op.pick, op.roles = pick, RolesOfMany(((*names, "xs") if rest else names,))
     op.rules, op.pure = ForAll(op.rules), ForAll(op.pure)
 
 
@@ -249,7 +252,9 @@ def declare(op: Op, call: Any) -> Any:
 def callable_of(op: Op) -> Any:
     if op.many:
         return declare(op, calling.gathering(op))
-    simple = not (op.params or op.front or op.outputs or any(op.optional)) and len(op.inputs) <= max(INPUTS)
+    simple = not (op.params or op.front or op.outputs) and len(op.inputs) <= max(INPUTS)
+    if any(op.optional):  # a rule must then find what it reads where it stands in the first two inputs
+        simple = simple and op.optional == [False, False, True] and all(role in (0, 1) for role in chain(*op.roles[:2]))
     return declare(op, calling.plain(op) if simple else calling.general(op))
 
 

@@ -22,21 +22,24 @@ if TYPE_CHECKING:
 
 def _along(tensors: Any, axis: int = 0) -> Any:
     """The axis of the first; PyTorch lets an empty vector pass between others."""
-    if any(x.ndim != 1 for x in tensors):
-        tensors = [x for x in tensors if x.shape != (0,)] or tensors[:1]
-    axis = normal_axis(axis, tensors[0].ndim, "cat")
-    shapes = [(*x.shape[:axis], *x.shape[axis + 1 :]) for x in tensors]
-    if any(x.ndim != tensors[0].ndim for x in tensors) or any(shape != shapes[0] for shape in shapes):
+    if any(x.array.ndim != 1 for x in tensors):
+        tensors = [x for x in tensors if x.array.shape != (0,)] or tensors[:1]
+    return tensors, normal_axis(axis, tensors[0].array.ndim, "cat")
+
+
+def _joined(tensors: Any, axis: int) -> Any:
+    try:
+        return np.concatenate(tensors, axis)
+    except ValueError:
         raise ShapeError(
-            f"cat: shapes {[tuple(x.shape) for x in tensors]} must have the same number of dimensions and agree in "
-            f"every size but that of dimension {axis}; use `tg.stack` to join along a new dimension"
-        )
-    return tensors, axis
+            f"cat: shapes {[a.shape for a in tensors]} must have the same number of dimensions and agree in every "
+            f"size but that of dimension {axis}; use `tg.stack` to join along a new dimension"
+        ) from None
 
 
 def _new_axis(tensors: Any, axis: int = 0) -> Any:
-    shapes = [tuple(x.shape) for x in tensors]
-    if len(set(shapes)) != 1:
+    shapes = [x.array.shape for x in tensors]
+    if any(shape != shapes[0] for shape in shapes):
         raise ShapeError(f"stack: the tensors must be at least one and of one shape, got {shapes}")
     return tensors, normal_axis(axis, len(shapes[0]) + 1, "stack")
 
@@ -52,11 +55,10 @@ def _numpy_cat(arrays: Any, axis: Any = 0) -> Any:
 
 
 cat = linear(
-    np.concatenate,
+    _joined,
     "tensors one after another along an axis; they agree in every other size",
     lambda g, axis, i, shapes: _segment(g, axis, i, shapes),
     inputs="tensors",
-    params=("axis",),
     front=_along,
     method=False,
     alias=("concat", "concatenate"),
