@@ -263,6 +263,7 @@ prod = _F["prod"]
 ravel = _F["ravel"]
 reciprocal = _F["reciprocal"]
 relu = _F["relu"]
+relu6 = _F["relu6"]
 remainder = _F["remainder"]
 repeat = _F["repeat"]
 repeat_interleave = _F["repeat_interleave"]
@@ -273,6 +274,7 @@ rsqrt = _F["rsqrt"]
 scatter = _F["scatter"]
 scatter_add = _F["scatter_add"]
 searchsorted = _F["searchsorted"]
+selu = _F["selu"]
 sigmoid = _F["sigmoid"]
 sign = _F["sign"]
 silu = _F["silu"]
@@ -280,6 +282,7 @@ sin = _F["sin"]
 sinh = _F["sinh"]
 softmax = _F["softmax"]
 softplus = _F["softplus"]
+softsign = _F["softsign"]
 sort = _F["sort"]
 split = _F["split"]
 sqrt = _F["sqrt"]
@@ -326,12 +329,12 @@ _OPERATIONS = [
     "logical_xor", "logsigmoid", "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum",
     "mean", "median", "min", "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg",
     "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel",
-    "reciprocal", "relu", "remainder", "repeat", "repeat_interleave", "reshape", "roll", "round", "rsqrt",
-    "scatter", "scatter_add", "searchsorted", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "subtract", "sum", "sum_to_size",
-    "swapaxes", "swapdims", "t", "take_along_dim", "tan", "tanh", "tensordot", "tile", "topk", "trace",
-    "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten", "unsqueeze", "var", "vstack",
-    "where",
+    "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave", "reshape", "roll", "round",
+    "rsqrt", "scatter", "scatter_add", "searchsorted", "selu", "sigmoid", "sign", "silu", "sin", "sinh",
+    "softmax", "softplus", "softsign", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub",
+    "subtract", "sum", "sum_to_size", "swapaxes", "swapdims", "t", "take_along_dim", "tan", "tanh", "tensordot",
+    "tile", "topk", "trace", "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten",
+    "unsqueeze", "var", "vstack", "where",
 ]  # fmt: skip
 # end of the operations
 

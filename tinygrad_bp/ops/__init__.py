@@ -1,19 +1,19 @@
 """The tables. One line of a table is one operation; importing this package fills the REGISTRY.
 
 transcendental (the calculus page) → arithmetic → comparison → reductions → shapes → joining → indexing → parts
-→ selection → linalg → einsum → activations → losses. Read `../methods.py` next.
+→ selection → linalg → einsum → activation → loss. Read `../methods.py` next.
 """
 
 from ..alarms import silence
 from . import (
-    activations,
+    activation,
     arithmetic,
     comparison,
     einsum,
     indexing,
     joining,
     linalg,
-    losses,
+    loss,
     parts,
     reductions,
     selection,
@@ -23,6 +23,6 @@ from . import (
 
 for table in (
     transcendental, arithmetic, comparison, reductions, shapes, joining, indexing, parts, selection, linalg,
-    einsum, activations, losses,
+    einsum, activation, loss,
 ):  # fmt: skip
     silence(vars(table))
