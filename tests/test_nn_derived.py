@@ -1,6 +1,6 @@
 """Laws over every layer and function of `nn` that follows from a declaration: it is PyTorch's in all that can be seen.
 
-No layer is listed: the table is what `layer.py` made. Read `test_nn_losses.py` next.
+No layer is listed: the table (`layer_table.py`) is what `layer.py` made. Read `test_nn_losses.py` next.
 """
 
 from __future__ import annotations
@@ -16,39 +16,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from layer_table import ACTIVATIONS, CASES, FUNCTIONS, LAYERS, LOSSES, settings
 
 import tinygrad_bp as tg
 from tinygrad_bp import errors, nn, stub_nn
 from tinygrad_bp.nn import functional as F
 from tinygrad_bp.nn.layer import OLD_FLAGS
 
-LAYERS: dict[str, Any] = {
-    name: layer for name, layer in vars(nn).items() if isinstance(layer, type) and "_function" in vars(layer)
-}
-FUNCTIONS = {name: layer._function for name, layer in LAYERS.items()}
-ACTIVATIONS = {name: layer for name, layer in LAYERS.items() if layer.__module__ == "tinygrad_bp.nn.activation"}
-LOSSES = {name: layer for name, layer in LAYERS.items() if layer.__module__ == "tinygrad_bp.nn.loss"}
 # Points on both sides of every kink and at it, and where a formula written carelessly overflows.
 POINTS = [-1e30, -1e4, -800.0, -88.0, -20.0, -6.0, -3.0, -1.5, -1.0, -0.5, -1e-3, -0.0, 0.0, 1e-3, 0.5, 1.0, 2.0, 3.0,
     6.0, 20.0, 88.0, 800.0, 1e4, 1e30]  # fmt: skip
-
-
-def settings(layer: Any) -> list[dict[str, Any]]:
-    """What the layer is made with: nothing, and each number or flag otherwise than by default."""
-    init = inspect.signature(layer).parameters.values()
-    other: dict[str, Any] = {}
-    for p in init:
-        if p.name == "dim":
-            other["dim"] = -1
-        elif isinstance(p.default, float):
-            other[p.name] = 0.7 * p.default + 0.1
-        elif p.default == "none":
-            other[p.name] = "tanh"
-    plain = {"dim": 0} if "dim" in other else {}
-    return [plain, *([other] if other else [])]
-
-
-CASES = [(name, options) for name, layer in ACTIVATIONS.items() for options in settings(layer)]
 
 
 def both(name: str, options: dict[str, Any], torch: Any) -> tuple[Any, Any]:
@@ -61,9 +38,9 @@ def test_an_activation_is_pytorchs_at_kinks_and_far_out_and_silent(
     name: str, options: dict[str, Any], dtype: str, torch: Any
 ) -> None:
     ours, theirs = both(name, options, torch)
-    x = np.array(POINTS, dtype)
+    x = np.array([*POINTS, *(value for value in options.values() if isinstance(value, float))], dtype)
     if "dim" in options:  # these look at all entries together
-        x = x[np.abs(x) < 1e3].reshape(4, -1)
+        x = x[np.abs(x) < 1e3][:16].reshape(4, 4)
     a, b = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -73,7 +50,8 @@ def test_an_activation_is_pytorchs_at_kinks_and_far_out_and_silent(
     z.sum().backward()
     close = {"rtol": 2e-5, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
     np.testing.assert_allclose(y.array, z.detach().numpy(), **close)
-    np.testing.assert_allclose(a.grad.array, b.grad.numpy(), **close)
+    told = np.isfinite(b.grad.numpy())  # of 1e30 PyTorch's tanh form of gelu says NaN in float32
+    np.testing.assert_allclose(a.grad.array[told], b.grad.numpy()[told], **close)
     assert np.isfinite(a.grad.array).all()
 
 
@@ -163,7 +141,7 @@ def test_a_layer_is_copied_pickled_subclassed_and_set(name: str) -> None:
     for twin in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
         assert type(twin) is layer
         assert repr(twin) == repr(made)
-        assert {k: v for k, v in vars(twin).items()} == vars(made)
+        assert vars(twin) == vars(made)
     assert isinstance(Own(), layer)
     assert repr(Own()) == repr(made).replace(name, "Own", 1)
 

@@ -21,12 +21,6 @@ __all__ = [
     "Tanh",
 ]
 
-class Tanh(TensorLayer):
-    """Hyperbolic tangent."""
-
-    def forward(self, input: Tensor) -> Tensor: ...
-    def __call__(self, input: Tensor) -> Tensor: ...
-
 class SiLU(TensorLayer):
     """x · sigmoid(x) (Elfwing et al. 2017)."""
 
@@ -96,6 +90,12 @@ class LeakyReLU(TensorLayer):
     negative_slope: float
     inplace: bool
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None: ...
+    def forward(self, input: Tensor) -> Tensor: ...
+    def __call__(self, input: Tensor) -> Tensor: ...
+
+class Tanh(TensorLayer):
+    """Hyperbolic tangent."""
+
     def forward(self, input: Tensor) -> Tensor: ...
     def __call__(self, input: Tensor) -> Tensor: ...
 

@@ -58,7 +58,6 @@ gelu_tanh = elementwise(
         + 0.5 * x * (1 - _tanh_of_cube(_near(x)) ** 2) * (SQRT_2_OVER_PI + 3 * GELU_CUBE * _near(x) * _near(x))
     ),
     method=False,
-    shown="gelu",
     internal=True,
 )  # fmt: skip
 logsigmoid = elementwise(

@@ -47,9 +47,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x₁ᵀ W x₂ + b for each output: inputs (…, in1) and (…, in2), weight (out, in1, in2), bias (out,) or None."""
 
-def tanh(input: Tensor) -> Tensor:
-    """Hyperbolic tangent."""
-
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x · sigmoid(x) (Elfwing et al. 2017)."""
 
@@ -76,6 +73,9 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x, or `negative_slope` · x if negative."""
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
 
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + e to the -x)."""
