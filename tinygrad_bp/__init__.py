@@ -243,6 +243,7 @@ mean = _F["mean"]
 median = _F["median"]
 min = _F["min"]
 minimum = _F["minimum"]
+mish = _F["mish"]
 mm = _F["mm"]
 moveaxis = _F["moveaxis"]
 movedim = _F["movedim"]
@@ -327,8 +328,8 @@ _OPERATIONS = [
     "index_select", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal", "log",
     "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
     "logical_xor", "logsigmoid", "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum",
-    "mean", "median", "min", "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne", "neg",
-    "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel",
+    "mean", "median", "min", "minimum", "mish", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne",
+    "neg", "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel",
     "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave", "reshape", "roll", "round",
     "rsqrt", "scatter", "scatter_add", "searchsorted", "selu", "sigmoid", "sign", "silu", "sin", "sinh",
     "softmax", "softplus", "softsign", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub",

@@ -9,6 +9,7 @@ from .activation import Hardtanh as Hardtanh
 from .activation import LeakyReLU as LeakyReLU
 from .activation import LogSigmoid as LogSigmoid
 from .activation import LogSoftmax as LogSoftmax
+from .activation import Mish as Mish
 from .activation import ReLU as ReLU
 from .activation import ReLU6 as ReLU6
 from .activation import Sigmoid as Sigmoid
@@ -59,6 +60,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",

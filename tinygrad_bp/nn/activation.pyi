@@ -10,6 +10,7 @@ __all__ = [
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
+    "Mish",
     "ReLU",
     "ReLU6",
     "SiLU",
@@ -70,6 +71,14 @@ class ReLU6(Hardtanh):
 
 class SELU(TensorLayer):
     """A scaled elu that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
+    def forward(self, input: Tensor) -> Tensor: ...
+    def __call__(self, input: Tensor) -> Tensor: ...
+
+class Mish(TensorLayer):
+    """x · tanh(log(1 + e to the x)) (Misra 2019)."""
 
     inplace: bool
     def __init__(self, inplace: bool = False) -> None: ...

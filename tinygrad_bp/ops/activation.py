@@ -124,5 +124,14 @@ selu = elementwise(
     method=False,
     layer=Layer("SELU", at=(-1.1113, 0, 2.1014), inplace=True),
 )
+mish = elementwise(
+    lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+    "x · tanh(log(1 + e to the x)) (Misra 2019)",
+    lambda g, x: g * (
+        np.tanh(np.logaddexp(0.0, x)) + x * sigmoid_of(x) * (1 - np.tanh(np.logaddexp(0.0, x)) ** 2)
+    ),
+    method=False,
+    layer=Layer("Mish", at=(-0.3034, 0, 1.9440), inplace=True),
+)  # fmt: skip
 
 publish(globals())

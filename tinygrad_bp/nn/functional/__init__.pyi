@@ -20,6 +20,7 @@ __all__ = [
     "linear",
     "log_softmax",
     "logsigmoid",
+    "mish",
     "mse_loss",
     "nll_loss",
     "normalize",
@@ -67,6 +68,9 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """A scaled elu that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x · tanh(log(1 + e to the x)) (Misra 2019)."""
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """x, or 0 if negative."""
