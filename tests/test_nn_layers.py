@@ -38,7 +38,7 @@ def test_activations(name: str, options: dict[str, Any], shape: tuple[int, ...],
     cotangent = np.random.default_rng(seed + 1).normal(size=y.shape)
     y.backward(tg.tensor(cotangent))
     z.backward(torch.tensor(cotangent))
-    np.testing.assert_allclose(a.grad.array, b.grad.numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(a.grad.array, b.grad.numpy(), rtol=1e-7, atol=1e-11)  # it has constants in float32
     numeric, smooth = central(ours, x, cotangent)
     np.testing.assert_allclose(a.grad.array[smooth], numeric[smooth], rtol=1e-6, atol=1e-7)
     assert repr(ours) == repr(theirs)
