@@ -210,6 +210,7 @@ ger = _F["ger"]
 greater = _F["greater"]
 greater_equal = _F["greater_equal"]
 gt = _F["gt"]
+hardsigmoid = _F["hardsigmoid"]
 hardtanh = _F["hardtanh"]
 hstack = _F["hstack"]
 index_select = _F["index_select"]
@@ -324,9 +325,9 @@ _OPERATIONS = [
     "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone", "concat", "concatenate", "cos", "cosh",
     "count_nonzero", "cumprod", "cumsum", "diag", "diag_embed", "diagonal", "diagonal_view", "div", "divide",
     "dot", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expm1", "fix", "flatten", "flip", "floor",
-    "floor_divide", "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardtanh", "hstack",
-    "index_select", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal", "log",
-    "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
+    "floor_divide", "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardsigmoid", "hardtanh",
+    "hstack", "index_select", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal",
+    "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
     "logical_xor", "logsigmoid", "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum",
     "mean", "median", "min", "minimum", "mish", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne",
     "neg", "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel",

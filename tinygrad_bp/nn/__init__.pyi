@@ -5,6 +5,7 @@ from . import utils as utils
 from .activation import ELU as ELU
 from .activation import GELU as GELU
 from .activation import SELU as SELU
+from .activation import Hardsigmoid as Hardsigmoid
 from .activation import Hardtanh as Hardtanh
 from .activation import LeakyReLU as LeakyReLU
 from .activation import LogSigmoid as LogSigmoid
@@ -51,6 +52,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Hardsigmoid",
     "Hardtanh",
     "HuberLoss",
     "Identity",

@@ -6,6 +6,7 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "Hardsigmoid",
     "Hardtanh",
     "LeakyReLU",
     "LogSigmoid",
@@ -79,6 +80,14 @@ class SELU(TensorLayer):
 
 class Mish(TensorLayer):
     """x · tanh(log(1 + e to the x)) (Misra 2019)."""
+
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
+    def forward(self, input: Tensor) -> Tensor: ...
+    def __call__(self, input: Tensor) -> Tensor: ...
+
+class Hardsigmoid(TensorLayer):
+    """0 up to -3, 1 from 3 on, and a line between (Howard et al. 2019)."""
 
     inplace: bool
     def __init__(self, inplace: bool = False) -> None: ...

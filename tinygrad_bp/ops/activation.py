@@ -133,5 +133,12 @@ mish = elementwise(
     method=False,
     layer=Layer("Mish", at=(-0.3034, 0, 1.9440), inplace=True),
 )  # fmt: skip
+hardsigmoid = elementwise(
+    lambda x: np.minimum(np.maximum(x + 3, 0), 6) / 6,
+    "0 up to -3, 1 from 3 on, and a line between (Howard et al. 2019)",
+    lambda g, x: g * ((x > -3) & (x < 3)) / 6,
+    method=False,
+    layer=Layer("Hardsigmoid", at=(0.3333, 0.5, 0.8333), inplace=True, shown=""),
+)
 
 publish(globals())

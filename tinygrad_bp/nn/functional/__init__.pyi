@@ -13,6 +13,7 @@ __all__ = [
     "dropout",
     "elu",
     "gelu",
+    "hardsigmoid",
     "hardtanh",
     "huber_loss",
     "l1_loss",
@@ -71,6 +72,9 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · tanh(log(1 + e to the x)) (Misra 2019)."""
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """0 up to -3, 1 from 3 on, and a line between (Howard et al. 2019)."""
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """x, or 0 if negative."""
