@@ -211,6 +211,7 @@ greater = _F["greater"]
 greater_equal = _F["greater_equal"]
 gt = _F["gt"]
 hardsigmoid = _F["hardsigmoid"]
+hardswish = _F["hardswish"]
 hardtanh = _F["hardtanh"]
 hstack = _F["hstack"]
 index_select = _F["index_select"]
@@ -325,18 +326,18 @@ _OPERATIONS = [
     "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone", "concat", "concatenate", "cos", "cosh",
     "count_nonzero", "cumprod", "cumsum", "diag", "diag_embed", "diagonal", "diagonal_view", "div", "divide",
     "dot", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expm1", "fix", "flatten", "flip", "floor",
-    "floor_divide", "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardsigmoid", "hardtanh",
-    "hstack", "index_select", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "less_equal",
-    "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logsigmoid", "logsumexp", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum",
-    "mean", "median", "min", "minimum", "mish", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "ne",
-    "neg", "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive", "pow", "prod", "ravel",
-    "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave", "reshape", "roll", "round",
-    "rsqrt", "scatter", "scatter_add", "searchsorted", "selu", "sigmoid", "sign", "silu", "sin", "sinh",
-    "softmax", "softplus", "softsign", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub",
-    "subtract", "sum", "sum_to_size", "swapaxes", "swapdims", "t", "take_along_dim", "tan", "tanh", "tensordot",
-    "tile", "topk", "trace", "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten",
-    "unsqueeze", "var", "vstack", "where",
+    "floor_divide", "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardsigmoid", "hardswish",
+    "hardtanh", "hstack", "index_select", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "less",
+    "less_equal", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "logsigmoid", "logsumexp", "lt", "masked_fill", "masked_select", "matmul",
+    "max", "maximum", "mean", "median", "min", "minimum", "mish", "mm", "moveaxis", "movedim", "mul",
+    "multiply", "mv", "ne", "neg", "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive",
+    "pow", "prod", "ravel", "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave",
+    "reshape", "roll", "round", "rsqrt", "scatter", "scatter_add", "searchsorted", "selu", "sigmoid", "sign",
+    "silu", "sin", "sinh", "softmax", "softplus", "softsign", "sort", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "sub", "subtract", "sum", "sum_to_size", "swapaxes", "swapdims", "t", "take_along_dim",
+    "tan", "tanh", "tensordot", "tile", "topk", "trace", "transpose", "tril", "triu", "true_divide", "trunc",
+    "unbind", "unflatten", "unsqueeze", "var", "vstack", "where",
 ]  # fmt: skip
 # end of the operations
 

@@ -6,6 +6,7 @@ from .activation import ELU as ELU
 from .activation import GELU as GELU
 from .activation import SELU as SELU
 from .activation import Hardsigmoid as Hardsigmoid
+from .activation import Hardswish as Hardswish
 from .activation import Hardtanh as Hardtanh
 from .activation import LeakyReLU as LeakyReLU
 from .activation import LogSigmoid as LogSigmoid
@@ -53,6 +54,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Hardsigmoid",
+    "Hardswish",
     "Hardtanh",
     "HuberLoss",
     "Identity",

@@ -7,6 +7,7 @@ __all__ = [
     "GELU",
     "SELU",
     "Hardsigmoid",
+    "Hardswish",
     "Hardtanh",
     "LeakyReLU",
     "LogSigmoid",
@@ -88,6 +89,14 @@ class Mish(TensorLayer):
 
 class Hardsigmoid(TensorLayer):
     """0 up to -3, 1 from 3 on, and a line between (Howard et al. 2019)."""
+
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
+    def forward(self, input: Tensor) -> Tensor: ...
+    def __call__(self, input: Tensor) -> Tensor: ...
+
+class Hardswish(TensorLayer):
+    """x · hardsigmoid(x) (Howard et al. 2019)."""
 
     inplace: bool
     def __init__(self, inplace: bool = False) -> None: ...

@@ -140,5 +140,12 @@ hardsigmoid = elementwise(
     method=False,
     layer=Layer("Hardsigmoid", at=(0.3333, 0.5, 0.8333), inplace=True, shown=""),
 )
+hardswish = elementwise(
+    lambda x: x * (np.minimum(np.maximum(x + 3, 0), 6) / 6),
+    "x · hardsigmoid(x) (Howard et al. 2019)",
+    lambda g, x: np.where(np.abs(x) < 3, g * (x / 3 + 0.5), g * (x > 0)),
+    method=False,
+    layer=Layer("Hardswish", at=(-0.3333, 0, 1.6667), inplace=True, shown=""),
+)
 
 publish(globals())

@@ -14,6 +14,7 @@ __all__ = [
     "elu",
     "gelu",
     "hardsigmoid",
+    "hardswish",
     "hardtanh",
     "huber_loss",
     "l1_loss",
@@ -75,6 +76,9 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """0 up to -3, 1 from 3 on, and a line between (Howard et al. 2019)."""
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x · hardsigmoid(x) (Howard et al. 2019)."""
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """x, or 0 if negative."""
