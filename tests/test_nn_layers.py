@@ -40,7 +40,7 @@ def test_activations(name: str, options: dict[str, Any], shape: tuple[int, ...],
     z.backward(torch.tensor(cotangent))
     np.testing.assert_allclose(a.grad.array, b.grad.numpy(), rtol=1e-7, atol=1e-11)  # it has constants in float32
     numeric, smooth = central(ours, x, cotangent)
-    np.testing.assert_allclose(a.grad.array[smooth], numeric[smooth], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(a.grad.array[smooth], numeric[smooth], rtol=1e-4, atol=1e-4)  # a bend of the slope
     assert repr(ours) == repr(theirs)
     float32 = ours(tg.tensor(x.astype(np.float32)))
     assert float32.dtype == tg.float32
