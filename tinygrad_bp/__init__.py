@@ -173,6 +173,7 @@ bmm = _F["bmm"]
 broadcast_to = _F["broadcast_to"]
 cat = _F["cat"]
 ceil = _F["ceil"]
+celu = _F["celu"]
 chunk = _F["chunk"]
 clamp = _F["clamp"]
 clip = _F["clip"]
@@ -323,14 +324,14 @@ _OPERATIONS = [
     "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "addmm", "all", "amax", "amin", "any",
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort",
     "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm",
-    "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone", "concat", "concatenate", "cos", "cosh",
-    "count_nonzero", "cumprod", "cumsum", "diag", "diag_embed", "diagonal", "diagonal_view", "div", "divide",
-    "dot", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expm1", "fix", "flatten", "flip", "floor",
-    "floor_divide", "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardsigmoid", "hardswish",
-    "hardtanh", "hstack", "index_select", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "less",
-    "less_equal", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsigmoid", "logsumexp", "lt", "masked_fill", "masked_select", "matmul",
-    "max", "maximum", "mean", "median", "min", "minimum", "mish", "mm", "moveaxis", "movedim", "mul",
+    "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clip", "clone", "concat", "concatenate", "cos",
+    "cosh", "count_nonzero", "cumprod", "cumsum", "diag", "diag_embed", "diagonal", "diagonal_view", "div",
+    "divide", "dot", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expm1", "fix", "flatten", "flip",
+    "floor", "floor_divide", "gather", "ge", "ger", "greater", "greater_equal", "gt", "hardsigmoid",
+    "hardswish", "hardtanh", "hstack", "index_select", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp",
+    "less", "less_equal", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp", "lt", "masked_fill", "masked_select",
+    "matmul", "max", "maximum", "mean", "median", "min", "minimum", "mish", "mm", "moveaxis", "movedim", "mul",
     "multiply", "mv", "ne", "neg", "negative", "nonzero", "norm", "not_equal", "outer", "permute", "positive",
     "pow", "prod", "ravel", "reciprocal", "relu", "relu6", "remainder", "repeat", "repeat_interleave",
     "reshape", "roll", "round", "rsqrt", "scatter", "scatter_add", "searchsorted", "selu", "sigmoid", "sign",

@@ -2,6 +2,7 @@
 from . import functional as functional
 from . import init as init
 from . import utils as utils
+from .activation import CELU as CELU
 from .activation import ELU as ELU
 from .activation import GELU as GELU
 from .activation import SELU as SELU
@@ -44,6 +45,7 @@ from .module import Module as Module
 from .parameter import Parameter as Parameter
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
     "SELU",

@@ -3,6 +3,7 @@ from .._tensor import Tensor
 from .layer import TensorLayer
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
     "SELU",
@@ -100,6 +101,15 @@ class Hardswish(TensorLayer):
 
     inplace: bool
     def __init__(self, inplace: bool = False) -> None: ...
+    def forward(self, input: Tensor) -> Tensor: ...
+    def __call__(self, input: Tensor) -> Tensor: ...
+
+class CELU(TensorLayer):
+    """x, or α(e to the x/α - 1) if negative, so that its slope at 0 is 1 (Barron 2017)."""
+
+    alpha: float
+    inplace: bool
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None: ...
     def forward(self, input: Tensor) -> Tensor: ...
     def __call__(self, input: Tensor) -> Tensor: ...
 

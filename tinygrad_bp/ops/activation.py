@@ -147,5 +147,13 @@ hardswish = elementwise(
     method=False,
     layer=Layer("Hardswish", at=(-0.3333, 0, 1.6667), inplace=True, shown=""),
 )
+celu = elementwise(
+    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
+    "x, or α(e to the x/α - 1) if negative, so that its slope at 0 is 1 (Barron 2017)",
+    lambda g, x, alpha: np.where(x > 0, g, g * np.exp(np.minimum(x, 0) / alpha)),
+    method=False,
+    cases=({}, {"alpha": 0.4}),
+    layer=Layer("CELU", at=(-0.6321, 0, 2), inplace=True),
+)
 
 publish(globals())

@@ -8,6 +8,7 @@ __all__ = [
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "celu",
     "cosine_similarity",
     "cross_entropy",
     "dropout",
@@ -79,6 +80,9 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · hardsigmoid(x) (Howard et al. 2019)."""
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x, or α(e to the x/α - 1) if negative, so that its slope at 0 is 1 (Barron 2017)."""
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """x, or 0 if negative."""
