@@ -183,6 +183,12 @@ def test_in_place_it_writes_over_its_input_and_keeps_the_gradient(name: str) -> 
         LAYERS[name](inplace=True)(tg.ones(2, requires_grad=True))
 
 
+    function = FUNCTIONS[name]
+    for stranger in ([1.0], np.ones(2), None, "x"):
+        with pytest.raises(errors.DtypeError, match=function.__name__):
+            function(stranger, inplace=True)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_setting_of_the_wrong_kind_is_one_clear_error(name: str) -> None:
     x = tg.ones(2, 3, requires_grad=True) * 1

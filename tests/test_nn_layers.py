@@ -158,6 +158,8 @@ def test_dropout_in_place_and_bad_arguments() -> None:
         (lambda f: nn.Softmax()(tg.ones(2)), errors.AxisError, ["softmax", "dim=-1"]),
         (lambda f: nn.Softmax(3)(tg.ones(2)), errors.AxisError, ["softmax", "3"]),
         (lambda f: nn.GELU("fast")(tg.ones(2)), errors.ArgumentError, ["'fast'", "'tanh'"]),
+        (lambda f: nn.CELU(0)(tg.ones(2)), errors.ArgumentError, ["celu", "alpha"]),
+        (lambda f: f.hardtanh(tg.ones(2), 1.0, -1.0), errors.ArgumentError, ["1.0", "-1.0"]),
         (lambda f: nn.Hardtanh(1.0, -1.0), errors.ArgumentError, ["1.0", "-1.0"]),
         (lambda f: nn.Unflatten(1, (2, 4))(tg.ones(5, 6)), errors.ShapeError, ["6", "(2, 4)", "Unflatten"]),
         (lambda f: f.one_hot(tg.tensor([0, 5]), 3), errors.AxisError, ["one_hot", "5", "0 … 2"]),

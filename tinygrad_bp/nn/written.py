@@ -10,11 +10,13 @@ import re
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
+from ..core import Tensor
 from ..declare import REGISTRY
+from ..errors import DtypeError, kind_of
 from ..inplace import in_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..declare import Op
 
@@ -40,13 +42,25 @@ def function_of(op: Op, module: str) -> Any:
     if layer.inplace:
         names, defaults = (*names, "inplace"), (*defaults, False)
         body = f"return _over({given}) if inplace else _call({given})"
-        reads["_over"] = in_place(op.call, f"{op.key}_")
+        reads["_over"] = overwriting(op)
     made = define(module, op.key, names, body, reads)
     made.__defaults__ = defaults
     kinds = {name: type(value).__name__ for name, value in zip(names[1:], defaults, strict=True)}
     made.__annotations__ = {"input": "Tensor", **kinds, "return": "Tensor"}
     made.__doc__, made.layer = described(op), layer
     return made
+
+
+def overwriting(op: Op) -> Callable[..., Any]:
+    """The operation's in-place form, which has no memory to write to where it is given no tensor."""
+    method = in_place(op.call, f"{op.key}_")
+
+    def over(input: Any, *params: Any) -> Any:
+        if not isinstance(input, Tensor):
+            raise DtypeError(f"{op.key}: with inplace=True a Tensor is expected, not {kind_of(input)}")
+        return method(input, *params)
+
+    return over
 
 
 def described(op: Op) -> str:

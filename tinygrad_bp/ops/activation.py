@@ -147,10 +147,19 @@ hardswish = elementwise(
     method=False,
     layer=Layer("Hardswish", at=(-0.3333, 0, 1.6667), inplace=True, shown=""),
 )
+
+
+def _not_0(x: Any, alpha: float = 1.0) -> tuple[Any, float]:
+    if alpha == 0:
+        raise ArgumentError("celu: alpha cannot be 0, since x is divided by it; use `relu`")
+    return x, alpha
+
+
 celu = elementwise(
     lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
     "x, or α(e to the x/α - 1) if negative, so that its slope at 0 is 1 (Barron 2017)",
     lambda g, x, alpha: np.where(x > 0, g, g * np.exp(np.minimum(x, 0) / alpha)),
+    front=_not_0,
     method=False,
     cases=({}, {"alpha": 0.4}),
     layer=Layer("CELU", at=(-0.6321, 0, 2), inplace=True),
