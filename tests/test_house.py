@@ -27,13 +27,14 @@ ROOMS = """
 errors | axes duck alarms | mode memory dtypes kernels files device cuda | header core fitting
 | engine alias joint refusals | dialect calling | declare | grammar ops | creation inplace random
 | conversion methods | numpy_api printing | autograd | sampling utilities | _tensor | serialize | checkpoints | nn
-| optim | data | gradcheck compiler draw reference stub | testing | __main__
+| optim | data | gradcheck compiler draw reference stub_nn | stub testing | __main__
 """
 RANK = {name: i for i, room in enumerate(ROOMS.split("|")) for name in room.split()}
 # Imports inside a function that go up all the same, each for the reason given.
 UPWARDS = {
     ("core", "creation"),  # `Tensor([1, 2])`, PyTorch's old constructor, reads Python lists
 }
+TABLES = {"nn.functional.loss", "ops.activation", "ops.loss"}  # one table of one kind, which may be long
 ASKED_FOR = {("testing.strategies", "hypothesis")}  # a module that is of use only beside this library
 
 
@@ -132,7 +133,7 @@ def test_files_and_functions_fit_a_screen(name: str) -> None:
     text = MODULES[name].read_text(encoding="utf-8")
     tree = ast.parse(text)
     assert ast.get_docstring(tree), f"{name}: a file opens with what the reader will know afterwards"
-    assert len(text.splitlines()) <= 400, f"{name}: {len(text.splitlines())} lines"
+    assert len(text.splitlines()) <= 400 or name in TABLES, f"{name}: {len(text.splitlines())} lines"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]

@@ -43,7 +43,7 @@ def agree(ours: Any, theirs: Any, what: str) -> None:
 def test_operations(key: str) -> None:
     op, named, arrays = POINTS[key]
     with np.errstate(all="ignore"):
-        agree(pulled(tg, op.call, arrays, *named.values()), RECORD["points"][key], key)
+        agree(pulled(tg, op.call, arrays, **named), RECORD["points"][key], key)
 
 
 @pytest.mark.parametrize("key", RECORD["functional"])
@@ -57,7 +57,7 @@ def test_functions(key: str) -> None:
 def test_nearly_every_operation_is_compared() -> None:
     whole = {op.key for op in REGISTRY.values() if op.word in ("elementwise", "reduction")}
     compared = {key.partition(" ")[0] for key in RECORD["points"]}
-    otherwise = {"select", "huber_of", "binary_cross_entropy_of", "bce_with_logits_of", "var", "std"}
+    otherwise = {"select", "huber_of", "binary_cross_entropy_of", "bce_with_logits_of", "var", "std", "gelu_tanh"}
     assert whole - compared <= {"floor_divide", "trunc_divide", *otherwise}  # no gradient; internal, spelled otherwise
 
 

@@ -48,6 +48,38 @@ class Case:
         return f"Case({', '.join(map(repr, self.shapes))}, {self.kwargs})"
 
 
+class Layer:
+    """How a function stands in `nn`: the name of its layer, and what does not follow from the function's signature.
+
+    `at`: its values at -1, 0 and 2, the example of both. `inplace`: it can write over its input. `inputs`: how many of
+    its parameters the layer is called with. `settings`: what the layer is made with, if not all other parameters.
+    `shown`: what stands between the parentheses of its `repr`, with the settings by name. `prepare(owner, given)` looks
+    at the settings before they become attributes. `base`: the layer that it is a kind of. As a decorator it says all
+    this of a plain function.
+    """
+
+    __slots__ = ("at", "base", "inplace", "inputs", "name", "prepare", "settings", "shown")
+
+    def __init__(
+        self,
+        name: str,
+        at: Sequence[float] = (),
+        *,
+        inplace: bool = False,
+        inputs: int = 1,
+        settings: tuple[str, ...] | None = None,
+        shown: str | None = None,
+        prepare: Callable[[str, dict[str, Any]], None] | None = None,
+        base: str = "",
+    ) -> None:
+        self.name, self.base, self.at, self.inplace, self.inputs = name, base, at, inplace, inputs
+        self.settings, self.shown, self.prepare = settings, shown, prepare
+
+    def __call__(self, function: F) -> F:
+        function.layer = self  # type: ignore[attr-defined]
+        return function
+
+
 class Op:
     """One declared operation: its forward, its rules bound to what they read, and what else was said of it.
 
@@ -66,6 +98,7 @@ class Op:
         self.domain = take("domain", None)
         self.cases: tuple[Case, ...] = tuple(take("cases", ()))
         self.analytic: bool = take("analytic", False)
+        self.layer: Layer | None = take("layer", None)  # how it stands in `nn`
         self.flat: bool = take("flat", False)  # a staircase: whatever is computed from it depends on no input
         if options:
             raise TypeError(f"declaration of {doc!r}: unknown options {sorted(options)}")

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_overloads
 
+from . import stub_nn
 from ._tensor import Tensor
 from .axes import ALONG_OR_ALL, NAMED, SEVERAL
 from .declare import REGISTRY, Op
@@ -224,7 +225,7 @@ def package() -> str:
 
 def files() -> dict[Path, str]:
     """Each generated stub, and what it should say."""
-    return {HERE / "_tensor.pyi": tensor(), HERE / "__init__.pyi": package()}
+    return {HERE / "_tensor.pyi": tensor(), HERE / "__init__.pyi": package(), **stub_nn.files()}
 
 
 if __name__ == "__main__":

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..device import cpu_only
-from ..dtypes import get_default_dtype
 from ..errors import ArgumentError
 from ..ops.shapes import flatten, unflatten
 from . import functional as F
 from . import init
+from .layer import TensorLayer, blank
 from .module import Module
-from .parameter import Parameter
 
-
-def blank(shape: tuple[int, ...], device: Any, dtype: Any) -> Parameter:
-    """A parameter whose values are still to be drawn."""
-    cpu_only(device)
-    if any(n < 0 for n in shape):
-        raise ArgumentError(f"a layer of shape {shape}: sizes cannot be negative")
-    return Parameter(np.empty(shape, get_default_dtype() if dtype is None else dtype))
+if TYPE_CHECKING:
+    from .parameter import Parameter
 
 
 class Identity(Module):
@@ -40,7 +31,7 @@ class Identity(Module):
         return input
 
 
-class Linear(Module):
+class Linear(TensorLayer):
     """x Wᵀ + b: input (…, in_features), output (…, out_features).
 
     `weight` is (out_features, in_features), `bias` (out_features,); both start evenly spread over ±1/√in_features, as
@@ -74,13 +65,13 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Any) -> Any:
-        return F.matrix_linear(input, self.weight, self.bias)
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
-class Bilinear(Module):
+class Bilinear(TensorLayer):
     """x₁ᵀ W x₂ + b: inputs (…, in1_features) and (…, in2_features), output (…, out_features).
 
     `weight` is (out, in1, in2), `bias` (out,); both start evenly spread over ±1/√in1_features.
@@ -126,7 +117,7 @@ class Bilinear(Module):
         )
 
 
-class Flatten(Module):
+class Flatten(TensorLayer):
     """The dimensions from `start_dim` to `end_dim` made one; by default all but the first, the batch.
 
     >>> import tinygrad_bp as tg
@@ -145,7 +136,7 @@ class Flatten(Module):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-class Unflatten(Module):
+class Unflatten(TensorLayer):
     """One dimension made several.
 
     >>> import tinygrad_bp as tg

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._tensor import Tensor
 from ..alarms import warn_left
-from ..core import Leaf, Tensor, require_float
+from ..core import Leaf, require_float
 from ..creation import array_of
 from ..dtypes import native
 from ..mode import MODE

@@ -1,12 +1,12 @@
 """The tables. One line of a table is one operation; importing this package fills the REGISTRY.
 
 transcendental (the calculus page) → arithmetic → comparison → reductions → norms → shapes → copies → joining →
-indexing → parts → selection → linalg → einsum → activations → losses. Read `../methods.py` next.
+indexing → parts → selection → linalg → einsum → activation → loss. Read `../methods.py` next.
 """
 
 from ..alarms import silence
 from . import (
-    activations,
+    activation,
     arithmetic,
     comparison,
     copies,
@@ -14,7 +14,7 @@ from . import (
     indexing,
     joining,
     linalg,
-    losses,
+    loss,
     norms,
     parts,
     reductions,
@@ -25,6 +25,6 @@ from . import (
 
 for table in (
     transcendental, arithmetic, comparison, reductions, norms, shapes, copies, joining, indexing, parts, selection,
-    linalg, einsum, activations, losses,
+    linalg, einsum, activation, loss,
 ):  # fmt: skip
     silence(vars(table))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..core import Tensor
-from ..declare import Case, composite, elementwise, publish
+from ..declare import Case, Layer, composite, elementwise, publish
 from ..dtypes import get_default_dtype
 from ..duck import check
 from ..errors import ArgumentError, DtypeError
@@ -162,12 +162,16 @@ minimum = elementwise(
     lambda g, a, b: g * (b < a) + (0.5 * g) * (a == b),
     in_place=False,
 )  # fmt: skip
-relu = elementwise(lambda x: np.maximum(x, 0), "x, or 0 if negative", lambda g, y: g * (y > 0))
+relu = elementwise(
+    lambda x: np.maximum(x, 0), "x, or 0 if negative", lambda g, y: g * (y > 0),
+    layer=Layer("ReLU", at=(0, 0, 2), inplace=True),
+)  # fmt: skip
 leaky_relu = elementwise(
     lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
-    "x, or a fraction of it if negative",
+    "x, or `negative_slope` · x if negative",
     lambda g, x, negative_slope: np.where(x > 0, g, negative_slope * g),
     cases=({}, {"negative_slope": 0.3}),
+    layer=Layer("LeakyReLU", at=(-0.01, 0, 2), inplace=True),
 )
 clip_numbers = elementwise(
     lambda x, low=-inf, high=inf: np.minimum(np.maximum(x, low), high),

@@ -1,7 +1,7 @@
 """Einstein's notation: `einsum("ij,jk->ik", a, b)`, any number of operands, `...` and repeated letters included.
 
 Each operand is first brought to distinct letters (diagonals), letters that nobody else needs are summed away, and
-then operands are contracted two at a time. Read `losses.py` next.
+then operands are contracted two at a time. Read `loss.py` next.
 """
 
 from __future__ import annotations

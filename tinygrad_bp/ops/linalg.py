@@ -1,4 +1,4 @@
-"""Products of vectors, matrices and tensors. Read `losses.py` next."""
+"""Products of vectors, matrices and tensors. Read `loss.py` next."""
 
 from __future__ import annotations
 

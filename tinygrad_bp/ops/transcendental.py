@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..declare import elementwise, publish
+from ..declare import Layer, elementwise, publish
 from ..dialect import sigmoid as sigmoid_of
 
 LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
@@ -54,8 +54,9 @@ atan2 = elementwise(
 sinh = elementwise(np.sinh, "hyperbolic sine", lambda g, x: g * np.cosh(x), analytic=True)
 cosh = elementwise(np.cosh, "hyperbolic cosine", lambda g, x: g * np.sinh(x), analytic=True)
 tanh = elementwise(
-    np.tanh, "hyperbolic tangent", lambda g, y: g * (1 - y * y), fast_rules=(kernels.through_tanh,), analytic=True
-)
+    np.tanh, "hyperbolic tangent", lambda g, y: g * (1 - y * y), fast_rules=(kernels.through_tanh,), analytic=True,
+    layer=Layer("Tanh", at=(-0.7616, 0, 0.9640)),
+)  # fmt: skip
 asinh = elementwise(
     np.arcsinh, "inverse hyperbolic sine", lambda g, x: g / np.sqrt(x * x + 1), analytic=True, alias=("arcsinh",)
 )
@@ -73,12 +74,14 @@ sigmoid = elementwise(
     "1 / (1 + e to the -x)",
     lambda g, y: g * (y * (1 - y)),
     fast_rules=(kernels.through_sigmoid,),
+    layer=Layer("Sigmoid", at=(0.2689, 0.5, 0.8808)),
 )
 softplus = elementwise(
     lambda x, beta=1.0, threshold=20.0: np.where(beta * x > threshold, x, np.logaddexp(0.0, beta * x) / beta),
     "log(1 + e to the βx) / β, the line x itself above the threshold",
     lambda g, x, beta, threshold: np.where(beta * x > threshold, g, g * sigmoid_of(beta * x)),
     cases=({}, {"beta": 0.5}, {"beta": 3.0, "threshold": 1.0}),
+    layer=Layer("Softplus", at=(0.3133, 0.6931, 2.1269)),
 )
 logaddexp = elementwise(
     np.logaddexp,
