@@ -227,6 +227,47 @@ def test_one_mechanism_reduces_and_hears_the_old_flags(name: str) -> None:
     np.testing.assert_allclose(made(x, target).item(), each.array.sum(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_pytorchs_in_value_and_first_and_second_gradients(name: str, reduction: str, torch: Any) -> None:
+    rng = np.random.default_rng(1)
+    x, v = rng.uniform(0.1, 0.9, (4, 3)), rng.normal(size=(4, 3))
+    indices = name in ("NLLLoss", "CrossEntropyLoss")
+    target = np.array([0, 2, 1, 1]) if indices else rng.uniform(size=(4, 3))
+    weight = {"weight": rng.uniform(size=3)} if "weight" in inspect.signature(LOSSES[name]).parameters else {}
+    for options in ({}, weight):
+        found = []
+        for lib in (tg, torch):
+            layer = getattr(lib.nn, name)(reduction=reduction, **{k: lib.tensor(v) for k, v in options.items()})
+            a = lib.tensor(x, requires_grad=True)
+            y = layer(a * a, lib.tensor(target))
+            (g,) = lib.autograd.grad((y * y).sum(), a, create_graph=True)
+            (h,) = lib.autograd.grad(g, a, lib.tensor(v))
+            found.append([part.detach().numpy() for part in (y, g, h)])
+        for mine, other in zip(*found, strict=True):
+            assert mine.shape == other.shape
+            np.testing.assert_allclose(mine, other, **SLOPES)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_one_operation_more_than_its_formula_at_most(name: str) -> None:
+    x = tg.ones(4, 3, requires_grad=True) * 0.5
+    target = tg.tensor([0, 2, 1, 1]) if name in ("NLLLoss", "CrossEntropyLoss") else tg.ones(4, 3)
+    each, mean = (LOSSES[name](reduction=reduction)(x, target) for reduction in ("none", "mean"))
+    assert nodes(mean) <= nodes(each) + 1
+
+
+def nodes(y: Any) -> int:
+    """How many operations of the graph lead here."""
+    seen, stack = set(), [y.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is not None and id(node) not in seen:
+            seen.add(id(node))
+            stack += [before for before, *_ in node.next_functions]
+    return len(seen)
+
+
 # ------------------------------------------------------------------------------------------------- names and types
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "MSELoss",
     "NLLLoss",
     "SmoothL1Loss",
+    "SoftMarginLoss",
 ]
 
 class MSELoss(TensorLayer):
@@ -91,6 +92,19 @@ class BCEWithLogitsLoss(TensorLayer):
         reduce: bool | None = None,
         reduction: str = 'mean',
         pos_weight: Tensor | None = None,
+    ) -> None: ...
+    def forward(self, input: Tensor, target: Tensor) -> Tensor: ...
+    def __call__(self, input: Tensor, target: Tensor) -> Tensor: ...
+
+class SoftMarginLoss(TensorLayer):
+    """log(1 + e to the -target · input) of targets that are 1 or -1: exact for scores of any size."""
+
+    reduction: str
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = 'mean',
     ) -> None: ...
     def forward(self, input: Tensor, target: Tensor) -> Tensor: ...
     def __call__(self, input: Tensor, target: Tensor) -> Tensor: ...

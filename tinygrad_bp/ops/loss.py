@@ -93,6 +93,17 @@ bce_with_logits_of = elementwise(
 )
 
 
+soft_margin_of = elementwise(
+    lambda a, b: np.logaddexp(0.0, -a * b),
+    "log(1 + e to the -ab)",
+    lambda g, a, b: g * (-b * dialect.sigmoid(-a * b)),
+    lambda g, a, b: g * (-a * dialect.sigmoid(-a * b)),
+    method=False,
+    shown="soft_margin_loss",
+    internal=True,
+)
+
+
 def _rows(x: Any, target: Any, weight: Any, start: Any) -> Any:
     """-weight · x[row, target of the row], or their sum from `start` on; a weight of 0 hides even an infinite score."""
     weight = as_array(weight, x.dtype)

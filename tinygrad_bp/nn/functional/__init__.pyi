@@ -35,6 +35,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
@@ -162,6 +163,15 @@ def binary_cross_entropy_with_logits(
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """Binary cross-entropy from scores, whose sigmoid is the probability: exact for scores of any size."""
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = 'mean',
+) -> Tensor:
+    """log(1 + e to the -target · input) of targets that are 1 or -1: exact for scores of any size."""
 
 def nll_loss(
     input: Tensor,

@@ -18,6 +18,7 @@ from ...ops.loss import (
     huber_of,
     mean_squared_error,
     nll_rows,
+    soft_margin_of,
 )
 from .classes import holds_probabilities, indexed, smoothed
 from .criterion import alike, loss, meeting, probabilities
@@ -142,6 +143,23 @@ def binary_cross_entropy_with_logits(
         positive = array_of(pos_weight, "binary_cross_entropy_with_logits", "pos_weight").astype(dtype, copy=False)
     each = bce_with_logits_of(input, target.to(dtype), positive)
     return each if weight is None else each * weight
+
+
+@loss("SoftMarginLoss", meeting)
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """log(1 + e to the -target · input) of targets that are 1 or -1: exact for scores of any size.
+
+    >>> import tinygrad_bp as tg
+    >>> tg.nn.functional.soft_margin_loss(tg.tensor([0.0, 1e4]), tg.ones(2))
+    tensor(0.3466)
+    """
+    return soft_margin_of(input, target)
 
 
 # ---------------------------------------------------------------- one class of several
