@@ -77,6 +77,12 @@ def empty(like: Any) -> Any:
     return trace.empty(like) if trace else np.empty(like.shape, like.dtype)
 
 
+def stand_in(array: np.ndarray) -> Any:
+    """A new array that the step goes on with; in a trace what stands for it."""
+    trace = TRACES and tracing()
+    return trace.fresh(array) if trace else array
+
+
 def opaque(function: Callable[..., Any], *args: Any) -> Any:
     """function(*args), in a trace one call: for functions that cannot be read step by step."""
     trace = TRACES and tracing()
