@@ -7,12 +7,17 @@ import pytest
 import tinygrad_bp as tg
 from tinygrad_bp import reference, stub
 from tinygrad_bp.declare import REGISTRY
+from tinygrad_bp.optim import listing
 
 AGAIN = "run `python -m tinygrad_bp.{}` and commit what it writes"
 
 
 def test_the_stub_is_fresh() -> None:
     assert stub.path().read_text(encoding="utf-8") == stub.text(), AGAIN.format("stub")
+
+
+def test_the_names_of_the_optimisers_are_fresh() -> None:
+    assert listing.path().read_text(encoding="utf-8") == listing.text(), AGAIN.format("stub")
 
 
 def test_the_names_in_the_package_are_fresh() -> None:

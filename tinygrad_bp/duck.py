@@ -27,7 +27,8 @@ class Duck:
     ndim: int
     flags: Any
     actual: Any  # the array that it stands for
-    storage: Any  # whose memory it looks into
+    storage: Any  # the memory that it looks into
+    owner: Any  # whose memory that is
     copy: Any
     astype: Any
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..duck import TRACES, tracing
 from ..errors import ArgumentError, CompileError
 from ..nn.module import Module
+from ..optim.flat import moved_back
 from .explain import explain
 from .passes import PASSES
 from .plan import MISS, Plan, note_holders
@@ -122,9 +123,10 @@ class Compiled:
 
     def _planned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
         note_holders()
-        reach, leaves = reached(self.function, args, kwargs)
-        run, patterns = record(self.function, reach, leaves)
-        return Plan(run, patterns, self.without)
+        with moved_back():
+            reach, leaves = reached(self.function, args, kwargs)
+            run, patterns = record(self.function, reach, leaves)
+            return Plan(run, patterns, self.without)
 
     @property
     def _name(self) -> str:
@@ -182,7 +184,7 @@ def compile(
 
     Args:
         function: what to compile; a Module is compiled as its call.
-        without: names of passes to leave out ("bias", "flat", ...; see `tinygrad_bp.compiler.PASSES`).
+        without: names of passes to leave out ("bias", "stack", ...; see `tinygrad_bp.compiler.PASSES`).
         fallback: run eagerly, after saying so once, what cannot be compiled; otherwise CompileError is raised.
 
     The gradients in `.grad` lie in buffers that the next call uses again; where somebody kept one, it takes new ones.

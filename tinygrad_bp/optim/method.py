@@ -1,8 +1,8 @@
 """Method: an optimiser as a declaration: its settings, its state, and its paper's lines as a rule on arrays.
 
     class Momentum(Method):
-        lr: float = setting(1e-3, least=0)
-        momentum: float = setting(0.9, least=0, below=1)
+        lr: float = setting(default=1e-3, least=0)
+        momentum: float = setting(default=0.9, least=0, below=1)
         velocity = state()
 
         @staticmethod
@@ -12,10 +12,11 @@
             p -= lr * velocity
 
 A rule receives what its parameters name: `p` and `g`, the entries of parameters and of their gradients; each state, in
-the order of its declaration; then, if it wants them, `t`, the number of this step, and `first`, whether the state is
-new; then settings. It writes into p and the state (`-=`, `out=`), never into g, and each entry by itself: who lies beside
-it is decided in `parts.py`. What it writes must be ordinary NumPy, since the compiler's stand-ins read it too. Functions
-that round once (`+ - * /`, `np.sqrt`, `np.maximum`) give an entry the same bits wherever it lies.
+the order of its declaration (None where a setting switches it off); then, if it wants them, `t`, the number of this
+step, and `first`, whether the state is new; then settings. It writes into p and the state (`-=`, `out=`), never into g,
+and each entry by itself: who lies beside it is decided in `parts.py`. It is ordinary NumPy, since the compiler's
+stand-ins read it too. Functions that round once (`+ - * /`, `np.sqrt`, `np.maximum`) give an entry the same bits
+wherever it lies.
 
 Read `sgd.py` next, then `adam.py`, against their papers.
 """
@@ -32,11 +33,11 @@ from ..core import Tensor
 from ..duck import TRACES, tracing
 from ..errors import ArgumentError, DtypeError, kind_of
 from ..memory import stamp_all
-from .optimizer import Optimizer, number
+from .given import is_number, number
+from .optimizer import Optimizer
 from .parts import COUNT, STEP, Part, Parts, Sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from .optimizer import Params
 
@@ -56,11 +57,11 @@ class Setting(NamedTuple):
         """Raise ArgumentError or DtypeError unless a value may be that of this setting."""
         if isinstance(self.default, tuple):
             if not isinstance(value, tuple | list) or len(value) != len(self.default):
-                raise DtypeError(f"{method}: {name} must be {len(self.default)} numbers, as {self.default}, not {value!r}")
+                raise DtypeError(f"{method}: {name} must be {len(self.default)} numbers, not {value!r}")
             for i, part in enumerate(value):
                 Setting(self.default[i], self.least, self.below, False, False).require(method, f"{name}[{i}]", part)
         elif self.default is None or isinstance(self.default, bool):
-            if not isinstance(value, bool | np.bool_ | int | None):
+            if not isinstance(value, bool | np.bool_ | int | None) and not hasattr(value, "known_number"):
                 raise DtypeError(f"{method}: {name} must be True or False, not {kind_of(value)}")
             if self.implementation and value:
                 raise ArgumentError(f"{method}: {name}=True {SEVERAL}")
@@ -69,10 +70,11 @@ class Setting(NamedTuple):
 
     def _require_number(self, method: str, name: str, value: Any) -> None:
         if isinstance(value, Tensor) and value.array.size != 1:
-            raise ArgumentError(f"{method}: {name} as a Tensor must be a single number, not of shape {value.array.shape}")
+            shape = value.array.shape
+            raise ArgumentError(f"{method}: {name} as a Tensor must be a single number, not of shape {shape}")
         known = number(value)
         if not isinstance(known, int | float | np.integer | np.floating) and not hasattr(known, "known_number"):
-            fix = f": write {name}={value}" if isinstance(value, str) and _is_number(value) else ""
+            fix = f": write {name}={value}" if isinstance(value, str) and is_number(value) else ""
             raise DtypeError(f"{method}: {name} must be a number, not {kind_of(value)}{fix}")
         if self.least is not None and not known >= self.least:
             told = "which must not be negative or NaN" if self.least == 0 else f"which must be {self.least} or more"
@@ -87,12 +89,12 @@ class State(NamedTuple):
     when: str
 
 
-def setting(default: Any, *, least: float | None = None, below: float | None = None, kw_only: bool = False) -> Any:
+def setting(*, default: Any, least: float | None = None, below: float | None = None, kw_only: bool = False) -> Any:
     """A setting with its default: a number, True or False, or a tuple of numbers; bounds hold for each."""
     return Setting(default, least, below, kw_only, False)
 
 
-def implementation(default: bool | None = None, *, kw_only: bool = True) -> Any:
+def implementation(*, default: bool | None, kw_only: bool = False) -> Any:
     """A setting by which PyTorch chooses among implementations: True is refused."""
     return Setting(default, None, None, kw_only, True)
 
@@ -103,16 +105,22 @@ def state(when: str = "") -> Any:
 
 
 @dataclass_transform(field_specifiers=(setting, implementation))
-class Method(Optimizer):
+class Declared(Optimizer):
+    """Tells type checkers that the settings which a class names are the arguments that make one."""
+
+    _parts: dict[int, Parts]  # by the id of their group
+
+
+class Method(Declared):
     """Base of the declared methods; see the head of this file.
 
-    A subclass declares `setting`s, with annotations, and `state`s, and writes `rule`. Its signature, `defaults`, checks,
-    `state_dict` and the update of a whole group at once follow from these.
+    A subclass declares `setting`s, with annotations, and `state`s, and writes `rule`. Its signature, `defaults`,
+    checks, `state_dict` and the update of a whole group at once follow from these.
 
     >>> import tinygrad_bp as tg
     >>> from tinygrad_bp.optim.method import Method, setting
     >>> class SignDescent(Method):
-    ...     lr: float = setting(0.1, least=0)
+    ...     lr: float = setting(default=0.1, least=0)
     ...
     ...     @staticmethod
     ...     def rule(p, g, lr):
@@ -125,12 +133,12 @@ class Method(Optimizer):
     tensor([0.9000, 1.1000], requires_grad=True)
     """
 
-    if TYPE_CHECKING:
-        params: Params
+    params: Params  # for type checkers: what a method is given first; they lie in `param_groups`
     settings: ClassVar[dict[str, Setting]] = {}
     states: ClassVar[dict[str, State]] = {}
+    names: ClassVar[tuple[str, ...]] = ()  # of a parameter's state, in order
     sentence: ClassVar[Sentence]
-    _read: ClassVar[Callable[[Any], tuple[Any, ...]]]  # all settings of a group
+    _read: ClassVar[Any]  # all settings of a group
     _wanted: ClassVar[tuple[str, ...]] = ()  # those that the rule reads
     _whole: ClassVar[bool] = True  # whether groups are updated by the rule, and by nothing that a subclass wrote
 
@@ -141,13 +149,14 @@ class Method(Optimizer):
             if isinstance(value, Setting | State):
                 (cls.settings if isinstance(value, Setting) else cls.states)[name] = value  # type: ignore[assignment]
                 delattr(cls, name)
-        cls.remembered = ((COUNT,) if "t" in _asked(cls) else ()) + tuple(cls.states)
+        cls.names = ((COUNT,) if "t" in _asked(cls) else ()) + tuple(cls.states)
+        cls.remembered = cls.names
         cls.sentence, cls._wanted = _sentence(cls)
         names = tuple(cls.settings)
         cls._read = staticmethod(itemgetter(*names, *names[:1])) if names else staticmethod(lambda group: ())
         cls._whole = cls.update is Method.update
         if "__init__" not in vars(cls):
-            cls.__signature__ = _signature(cls)
+            setattr(cls, "__signature__", _signature(cls))  # noqa: B010
 
     if not TYPE_CHECKING:
 
@@ -175,7 +184,7 @@ class Method(Optimizer):
         """Check the settings of a group; which state they ask for, and what the rule reads of them."""
         group = parts.group
         self.check(group)
-        parts.active = tuple([name for name in self.remembered if name == COUNT or self._needs(name, group)])
+        parts.active = tuple([name for name in self.names if name == COUNT or self._needs(name, group)])
         parts.values = tuple([plain(group[name]) for name in self._wanted])
         inside = any(isinstance(value, Tensor | list) for value in now)  # which may change, and is the same thing still
         parts.settings = None if inside or TRACES else now
@@ -213,7 +222,7 @@ class Method(Optimizer):
             self._sound(group)
             settled, parts = (parts.settings, parts.active, parts.values), self._parts_of(group)
             parts.settings, parts.active, parts.values = settled
-            parts.arrange(self.state, self.remembered, self._name, None)
+            parts.arrange(self.state, self.names, self._name, None)
             ready = [(part, grads, parts.active, parts.values) for part in parts.parts
                      if (grads := part.gradients(part.members))]  # fmt: skip
         return ready
@@ -232,7 +241,7 @@ class Method(Optimizer):
         if not self._whole:
             return []
         for group in self.param_groups:
-            self._parts_of(group).arrange(self.state, self.remembered, self._name, asks)
+            self._parts_of(group).arrange(self.state, self.names, self._name, asks)
         return [part for group in self.param_groups for part in self._parts_of(group).parts]
 
     def _record(self) -> None:
@@ -253,7 +262,7 @@ class Method(Optimizer):
         self._settled(alone, ())
         for p in params:
             part = Part([p])
-            part.adopt(self.state, self.remembered, self._name)
+            part.adopt(self.state, self.names, self._name)
             if TRACES and tracing():
                 part.record(self.sentence, self.state, alone.active, alone.values)
             else:
@@ -312,10 +321,3 @@ def _signature(method: type[Method]) -> inspect.Signature:
              for name, one in method.settings.items()]  # fmt: skip
     return inspect.Signature([P("params", P.POSITIONAL_OR_KEYWORD), *sorted(given, key=lambda one: one.kind)])
 
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

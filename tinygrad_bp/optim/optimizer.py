@@ -183,12 +183,4 @@ def _write(optimizer: Optimizer, ready: list[tuple[dict[str, Any], list[Any]]]) 
 _write_quietly = np.errstate(all="ignore")(_write)
 
 
-def number(value: Any) -> Any:
-    """A setting as a Python number, which is weak in dtype: of a number, or of a Tensor of one entry."""
-    if isinstance(value, float):
-        return float(value)
-    value = value.array.item() if isinstance(value, Tensor) else value
-    return value.item() if isinstance(value, np.generic) else float(value) if isinstance(value, int) else value
-
-
 REQUIRED = object()  # a setting without a default

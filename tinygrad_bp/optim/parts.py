@@ -60,7 +60,6 @@ class Part:
         self.rows: list[Any] = []
         self.marks: list[Any] = []  # where the members' memory is stamped
         self.active: Any = None  # the names of the state for which the rows are cut
-        self.counts = b""  # the members' steps as they were last seen
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -97,17 +96,16 @@ class Part:
             return False
         return self.alike()
 
+    def counts(self) -> bool:
+        """Whether there are counts that might differ."""
+        return COUNT in self.kept and len(self.members) > 1
+
     def alike(self) -> bool:
         """Whether all members have stepped equally often, as far as anybody counts."""
-        if COUNT not in self.kept or len(self.members) == 1:
+        if not self.counts():
             return True
         counts = self.kept[COUNT].whole.array
-        now = counts.tobytes()
-        if now != self.counts:
-            if (counts != counts[0]).any():
-                return False
-            self.counts = now
-        return True
+        return bool(counts.tobytes() == counts[:1].tobytes() * len(self.members))
 
     # ------------------------------------------------------------ state
     def adopt(self, state: Mapping[Any, Any], names: tuple[str, ...], method: str) -> bool:
@@ -131,10 +129,10 @@ class Part:
 
     def born(self, state: Any, names: Iterable[str]) -> dict[str, Any]:
         """State of nothing but zeros, entered for each member; the whole of each name."""
-        traced, made = bool(TRACES and tracing()), {}
+        traced, made = bool(TRACES and tracing()), dict[str, Any]()
         entries = [state.setdefault(p, {}) for p in self.members]
         for name in names:
-            shapes = [()] * len(self.members) if name == COUNT else self.shapes
+            shapes: list[tuple[int, ...]] = self.shapes if name != COUNT else [()] * len(self.members)
             dtype = np.dtype(np.float32) if name == COUNT else self.arrays[0].dtype
             if len(shapes) == 1:
                 parts = [stand_in(np.zeros(shapes[0], dtype))]
@@ -162,7 +160,7 @@ class Part:
         found: Part = object.__new__(Part)
         found.members, found.arrays = self.members[start:stop], self.arrays[start:stop]
         found.look, found.entries = self.look[start:stop], self.entries[start:stop]
-        found.rows, found.marks, found.active, found.counts, found.kept = [], [], None, b"", {}
+        found.rows, found.marks, found.active, found.kept = [], [], None, {}
         ends = [0, *accumulate(int(np.prod(shape)) for shape in self.shapes)]
         found.memory = self.members[start] if stop - start == 1 else wrap(self.memory.array[ends[start] : ends[stop]])
         for name, kept in self.kept.items():
@@ -209,8 +207,6 @@ class Part:
             counts = kept[COUNT].whole.array
             counts += 1
             found = (counts.item(0) if counts.ndim else counts.item(),)
-            if isinstance(counts, np.ndarray):
-                self.counts = counts.tobytes()
         return (*found, new) if sentence.asks_first else found
 
     def lay_out(self, states: tuple[str, ...], active: tuple[str, ...], state: Any) -> bool:
@@ -246,14 +242,34 @@ class Part:
         if not all(have):
             parts = [part for there, part in self.runs(have) if there]
             return [p for part in parts for p in part.record(sentence, state, active, values)]
-        missing = [name for name in active if name not in self.kept]
-        kept = {**self.kept, **{name: Kept(whole, []) for name, whole in self.born(state, missing).items()}}
+        kept = self.kept_in_trace(state, active)
+        if kept is None:
+            alone = [self.between(i, i + 1) for i in range(len(self.members))]
+            return [p for part in alone for p in part.record(sentence, state, active, values)]
+        missing = [name for name in active if name not in kept]
+        if missing:
+            new = {name: Kept(whole, []) for name, whole in self.born(state, missing).items()}
+            kept = tracing().notes[self.key()] = {**kept, **new}
         grads = [p._grad.array for p in self.members]
         g = grads[0] if len(grads) == 1 else opaque(gather, *grads)
         states = [kept[name].whole.array if name in active else None for name in sentence.states]
         moment = self.moment(sentence, kept, bool(missing))
         sentence.rule(self.memory.array, g, *states, *moment, *values)
         return self.members
+
+
+    def key(self) -> tuple[int, ...]:
+        """What tells a trace which part this is."""
+        return tuple(map(id, self.members))
+
+    def kept_in_trace(self, state: Any, active: tuple[str, ...]) -> dict[str, Kept] | None:
+        """The state, with what this trace has made; None if it made that for other parts."""
+        kept: dict[str, Kept] = tracing().notes.get(self.key(), self.kept)
+        entries = [state.get(p) or {} for p in self.members]
+        found = [name for name in active if name not in kept and any(one.get(name) is not None for one in entries)]
+        if found and len(self.members) > 1:
+            return None
+        return {**kept, **{name: Kept(entries[0][name], []) for name in found}}
 
 
 class Parts:

@@ -39,15 +39,15 @@ class SGD(Method):
     tensor([0.8000, 1.6000], requires_grad=True)
     """
 
-    lr: float | Tensor = setting(1e-3, least=0)
-    momentum: float = setting(0, least=0)
-    dampening: float = setting(0)
-    weight_decay: float = setting(0, least=0)
-    nesterov: bool = setting(False)
-    maximize: bool = setting(False, kw_only=True)
-    foreach: bool | None = implementation()
-    differentiable: bool = implementation(False)
-    fused: bool | None = implementation()
+    lr: float | Tensor = setting(default=1e-3, least=0)
+    momentum: float = setting(default=0, least=0)
+    dampening: float = setting(default=0)
+    weight_decay: float = setting(default=0, least=0)
+    nesterov: bool = setting(default=False)
+    maximize: bool = setting(default=False, kw_only=True)
+    foreach: bool | None = implementation(default=None, kw_only=True)
+    differentiable: bool = implementation(default=False, kw_only=True)
+    fused: bool | None = implementation(default=None, kw_only=True)
 
     momentum_buffer = state(when="momentum")
 
