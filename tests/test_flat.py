@@ -293,10 +293,9 @@ def test_copies_have_memory_of_their_own(tmp_path: Path) -> None:
     assert [p.tolist() for p in fresh.parameters()] == before
     again = optim.Adam(fresh.parameters(), lr=0.1)
     again.load_state_dict(saved)
-    assert again.state[fresh.weight]["step"].item() == 2
     assert again.state[fresh.weight]["step"].dtype == tg.float32
     stepped(list(fresh.parameters()), again)
-    assert again.state[fresh.weight]["exp_avg"].tolist() != optimizer.state[net.weight]["exp_avg"].tolist()
+    assert again.state[fresh.weight]["step"].item() == optimizer.state[net.weight]["step"].item() + 1
 
 
 def test_memory_goes_with_the_last_parameter() -> None:

@@ -21,6 +21,7 @@ from ..optim.flat import lying
 from .capture import Place, Reach
 from .effects import given_back, marks, only_computes, outlives, written_to
 from .live import Live
+from .looks import stretch_of
 from .overlaps import no_overlaps
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
@@ -104,10 +105,9 @@ class Run:
         if storage is None or not isinstance(holder, Tensor) or id(storage.real) not in self.reach.flats:
             return None
         start = stretch.start if stretch else (array.ctypes.data - storage.real.ctypes.data) // array.itemsize
-        view: Tracer = Tracer(storage, storage.real)[start : start + array.size]
+        view = Tracer(storage, array, stretch_of(self.trace, start, array.size, array.shape))
         if stretch is not None:
             storage.parts[id(view.path[0])] = Owner()
-        view = view if array.ndim == 1 else view.reshape(array.shape)
         value = view.value()
         for call in self.program.calls[-len(view.path) :]:  # the views just made
             call.out.name, call.out.scope = name, name.rpartition(".")[0]

@@ -21,7 +21,7 @@ from ..errors import CompileError
 from ..memory import CLOCK, caller
 from ..nn import hooks
 from ..optim.flat import gather
-from . import spelling, strides
+from . import looks, spelling, strides
 from .capture import Entry, Place
 from .live import Live
 from .program import ASSIGN, CONSTANT, GATHER, RESULT, SETTING, Call, Primitive, Program, Value, in_rows
@@ -228,7 +228,8 @@ class Trace:
         if value not in self.gathered or not in_rows(value):
             return value
         whole, start = self.gathered[value]
-        return whole[start : start + value.size].reshape(value.shape).value()  # type: ignore[no-any-return]
+        path = looks.stretch_of(self, start, value.size, value.shape)
+        return Tracer(whole.storage, whole.actual, path).value()
 
     def check(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
         function(*real_of(args))

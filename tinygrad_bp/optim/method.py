@@ -223,8 +223,8 @@ class Method(Declared):
             settled, parts = (parts.settings, parts.active, parts.values), self._parts_of(group)
             parts.settings, parts.active, parts.values = settled
             parts.arrange(self.state, self.names, self._name, None)
-            ready = [(part, grads, parts.active, parts.values) for part in parts.parts
-                     if (grads := part.gradients(part.members))]  # fmt: skip
+            ready = parts.ready(group["params"], self.state, new=True)
+            assert ready is not None
         return ready
 
     def _parts_of(self, group: dict[str, Any]) -> Parts:

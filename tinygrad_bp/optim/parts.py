@@ -75,7 +75,7 @@ class Part:
             if grad is None or p.array is not array:
                 return None if any(p._grad is not None for p in members) else []
             g = grad.array
-            if g.shape != shape or g.dtype is not dtype or not array.flags.writeable:
+            if g.shape != shape or not array.flags.writeable or (g.dtype is not dtype and g.dtype != dtype):
                 return None
             grads.append(g)
         return grads
@@ -288,23 +288,25 @@ class Parts:
         params = group["params"]
         return group is self.group and len(params) == len(self.params) and all(map(is_, params, self.params))
 
-    def ready(self, params: list[Any], state: Any) -> list[Any] | None:
-        """(part, gradients, state, settings) of those that step; None if something is not as it was."""
-        active, values = self.active, self.values
-        if len(self.parts) == 1 and len(params) == len(self.parts[0].members):
-            part = self.parts[0]
-            grads = part.gradients(params)
-            return [(part, grads, active, values)] if grads and part.knows(params, state, active) else None
-        if not self.of(self.group):
-            return None
+    def ready(self, params: list[Any], state: Any, new: bool = False) -> list[Any] | None:
+        """(part, gradients, state, settings) of those that step; None if something is not as it was.
+
+        new: they have just been arranged, so that only what is to be made at this step is missing.
+        """
+        active, values, parts = self.active, self.values, self.parts
+        if len(parts) != 1 or len(params) != len(parts[0].members):
+            if not self.of(self.group) or any(p._grad is not None for p in self.rest):
+                return None
+            params = []
         found = []
-        for part in self.parts:
-            grads = part.gradients(part.members)
-            if grads is None or (grads and not part.knows(part.members, state, active)):
+        for part in parts:
+            members = params or part.members
+            grads = part.gradients(members)
+            if grads is None or (grads and not (new or part.knows(members, state, active))):
                 return None
             if grads:
                 found.append((part, grads, active, values))
-        return None if self.rest and any(p._grad is not None for p in self.rest) else found
+        return found
 
     def arrange(self, state: Any, names: tuple[str, ...], method: str, wanted: Callable[[Any], bool] | None) -> None:
         """Form the parts anew, of those that have a gradient, or of those that are `wanted`."""
