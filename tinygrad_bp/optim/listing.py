@@ -19,7 +19,8 @@ def declared() -> dict[str, type[Method]]:
     for file in iter_modules([str(Path(__file__).parent)]):
         if f"{PACKAGE}.{file.name}" not in (__name__, Method.__module__):
             module = import_module(f"{PACKAGE}.{file.name}")
-            classes = [thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, Method)]
+            things = vars(module).values()
+            classes = [one for one in things if isinstance(one, type) and issubclass(one, Method)]
             found.update({one.__name__: one for one in classes if one.__module__ == module.__name__})
     return found
 
