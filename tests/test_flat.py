@@ -118,6 +118,29 @@ def test_fifty_steps_are_torchs(method: Any, seed: int) -> None:
             assert str(value.array.dtype) == str(b["state"][number][key].numpy().dtype)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("method", ["SGD", "Adam"])
+def test_complex_parameters_step_as_torchs(method: str, compiled: bool) -> None:
+    torch = pytest.importorskip("torch")
+    rng, found = np.random.default_rng(0), []
+    start = [rng.normal(size=s) + 1j * rng.normal(size=s) for s in ((), (3,), (2, 3))]
+    for lib in (tg, torch):
+        params = [lib.tensor(a, requires_grad=True) for a in start]
+        optimizer = getattr(lib.optim, method)(params, lr=0.05, **({"momentum": 0.9} if method == "SGD" else {}))
+
+        def step(params: Any = params, optimizer: Any = optimizer) -> None:
+            for p in params:
+                p.grad = p.detach() * p.detach()
+            optimizer.step()
+
+        step = tg.compile(step) if compiled and lib is tg else step
+        for _ in range(4):
+            step()
+        found.append([p.detach().numpy() for p in params])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
 def laid(*shapes: Any, method: str = "Adam", **options: Any) -> tuple[list[Any], Any]:
     """Parameters that have stepped once, and lie side by side."""
     params = [nn.Parameter(tg.ones(*shape)) for shape in shapes or [(2, 3), (3,), (2,)]]

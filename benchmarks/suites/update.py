@@ -1,4 +1,4 @@
-"""What an optimiser's update costs, gradients given: many small tensors, where the arithmetic itself is next to nothing.
+"""What an optimiser's update costs, gradients given: small tensors, where the arithmetic itself is next to nothing.
 
 You will know the µs of one eager `optimizer.step()`, and, in the column `compiled`, those of the eager update of
 parameters that a compiled step has trained before: it may not be slower. Read `latency.py` next.

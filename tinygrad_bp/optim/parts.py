@@ -8,6 +8,7 @@ Read `method.py` next: how a method is declared.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import accumulate
 from operator import attrgetter, is_, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +39,16 @@ class Sentence(NamedTuple):
     counts: bool
     asks_first: bool
     by: str
+
+    def of(self, dtype: Any) -> Callable[..., None]:
+        """The rule for a dtype: of complex numbers the two parts step as two real ones would."""
+        return self.rule if dtype.kind != "c" else partial(by_parts, self.rule)
+
+
+def by_parts(rule: Callable[..., None], *arguments: Any) -> None:
+    """Apply a rule to the real parts of all complex arrays, and to the imaginary ones."""
+    for part in (np.real, np.imag):
+        rule(*[part(x) if getattr(getattr(x, "dtype", None), "kind", "") == "c" else x for x in arguments])
 
 
 class Kept(NamedTuple):
@@ -179,7 +190,7 @@ class Part:
     def step(self, sentence: Sentence, grads: list[Any], state: Any, active: tuple[str, ...], values: Any) -> None:
         """Apply a rule to all members."""
         new = active is not self.active and self.lay_out(sentence.states, active, state)
-        rule, rows = sentence.rule, self.rows
+        rule, rows = sentence.of(self.arrays[0].dtype), self.rows
         moment = self.moment(sentence, self.kept, new) if sentence.counts else (new,) if sentence.asks_first else ()
         for i, j, p, states in rows:
             if j - i > 1:
@@ -254,7 +265,7 @@ class Part:
         g = grads[0] if len(grads) == 1 else opaque(gather, *grads)
         states = [kept[name].whole.array if name in active else None for name in sentence.states]
         moment = self.moment(sentence, kept, bool(missing))
-        sentence.rule(self.memory.array, g, *states, *moment, *values)
+        sentence.of(self.memory.array.dtype)(self.memory.array, g, *states, *moment, *values)
         return self.members
 
 
