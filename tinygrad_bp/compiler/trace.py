@@ -228,8 +228,7 @@ class Trace:
         if value not in self.gathered or not in_rows(value):
             return value
         whole, start = self.gathered[value]
-        path = looks.stretch_of(self, start, value.size, value.shape)
-        return Tracer(whole.storage, whole.actual, path).value()
+        return Tracer(whole.storage, whole.actual, looks.stretch_of(self, start, value.size, value.shape)).value()
 
     def check(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
         function(*real_of(args))
