@@ -112,6 +112,37 @@ def make_training(library: str, model: Model) -> Training:
     return Training(step, predict)
 
 
+def make_update(library: str, method: str, tensors: int, prepare: Any = None) -> Callable[[], Any]:
+    """A function that does one update of small tensors that have gradients; returns one of them.
+
+    `prepare(step)` is called first with a whole training step of these tensors.
+    """
+    torch, optim = import_module(library), import_module(f"{library}.optim")
+    name, *momentum = method.split()
+    parameters = [torch.ones(8, 8 if i % 2 else 1, requires_grad=True) for i in range(tensors)]
+    optimizer = getattr(optim, name)(parameters, lr=1e-4, **{"momentum": 0.9} if momentum else {})
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = sum((p * p).sum() for p in parameters)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    if prepare is not None:
+        prepare(step)
+    else:
+        step()
+    for p in parameters:
+        p.grad = torch.ones(*p.shape) / 8
+
+    def update() -> Any:
+        optimizer.step()
+        return parameters[-1]
+
+    return update
+
+
 def make_gradient(library: str, function: Callable[[Any, Any], Any], x: np.ndarray) -> Callable[[], Any]:
     """A function that computes `function(x, library)`, a scalar, and returns its gradient."""
     torch = import_module(library)

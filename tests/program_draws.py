@@ -31,7 +31,7 @@ def programs(draw: Any, most: int = 14) -> Program:
     b = Build()
     dtype = draw(st.sampled_from(DTYPES))
     known: list[Value] = [b.argument(draw(st.sampled_from(SHAPES)), dtype)]
-    memories = [b.memory(draw(st.sampled_from(SHAPES)), dtype, f"m{i}", draw(st.booleans()) or i < 2) for i in range(4)]
+    memories = [b.memory(draw(st.sampled_from(SHAPES)), dtype, f"m{i}") for i in range(4)]
     known += [*memories, b.setting("s"), b.constant(draw(st.sampled_from((1, -0.0, 2.0, 0.0))), dtype)]
     known.append(b.constant(np.full((2, 3), draw(st.sampled_from((1, 0, 3)))), dtype))
     for i in range(draw(st.integers(3, most))):
@@ -225,8 +225,8 @@ STEPS = (
 def updates(draw: Any) -> Program:
     """An update of several memories, by rules that are mostly the same, with whatever may come between.
 
-    Gradients are shared, clipped, or depend on another's new content; states are read or begun; memories that may not
-    move, of no dimension or no entries; new and old contents, and gradients, are read elsewhere; a second step.
+    Gradients are shared, clipped, or depend on another's new content; states are read or begun; memories have no
+    dimension or no entries; new and old contents, and gradients, are read elsewhere; a second step.
     """
     b = Build()
     shapes = draw(st.lists(st.sampled_from(((2, 3), (3,), (), (0, 3), (2, 3))), min_size=2, max_size=4))
@@ -234,8 +234,7 @@ def updates(draw: Any) -> Program:
     lr, other_lr, x = b.setting("lr"), b.setting("other"), b.argument((), dtype)
     news: list[Value] = []
     rule = draw(st.sampled_from(RULES))
-    parameters = [b.memory(shape, dtype, f"p{i}", draw(st.sampled_from((True, True, True, False))))
-                  for i, shape in enumerate(shapes)]  # fmt: skip
+    parameters = [b.memory(shape, dtype, f"p{i}") for i, shape in enumerate(shapes)]
     b.phase = "backward"
     gradients = [b.ufunc(np.multiply, x, p) for p in parameters]
     scale = x

@@ -27,7 +27,6 @@ from tinygrad_bp.compiler.program import (
     Program,
     Value,
     compute,
-    in_rows,
     run,
     swapped,
 )
@@ -66,11 +65,9 @@ class Build:
         return self.program.arguments[-1]
 
     def memory(
-        self, shape: Shape, dtype: Any = np.float64, name: str = "memory", movable: bool = True, order: Any = "C"
+        self, shape: Shape, dtype: Any = np.float64, name: str = "memory", order: Any = "C"
     ) -> Value:
-        value = Value(MEMORY, shape, np.dtype(dtype), name, strides=np.empty(shape, dtype, order).strides)
-        value.movable = movable and in_rows(value)
-        return value
+        return Value(MEMORY, shape, np.dtype(dtype), name, strides=np.empty(shape, dtype, order).strides)
 
     def constant(self, array: Any, dtype: Any = None, name: str = "") -> Value:
         held = np.array(array, dtype)
@@ -264,27 +261,17 @@ def data_for(program: Program, seed: int = 0, awkward: bool = False) -> Data:
 
 
 def meaning(program: Program, data: Data) -> tuple[Any, ...]:
-    """(outputs, {memory: its content at the end}, gradients, numbers), with flat memories taken apart again."""
-    memory = dict(data.memory)
-    for flat, members in program.flat.items():
-        memory[flat] = np.concatenate([np.ravel(memory[m]) for m in members])
+    """(outputs, {memory: its content at the end}, gradients, numbers)."""
     with np.errstate(all="ignore"):
-        outputs, writes, gradients, numbers = run(program, data.arguments, data.settings, memory)
-    for flat, members in program.flat.items():
-        content, start = writes.pop(flat, None), 0
-        for member in members if content is not None else []:
-            writes[member] = content[start : start + member.size].reshape(member.shape)
-            start += member.size
-    return outputs, writes, gradients, numbers
+        return run(program, data.arguments, data.settings, dict(data.memory))
 
 
 def assert_same(before: Program, after: Program, data: Data, rtol: float = 0.0) -> None:
     """Both programs do the same: to the bit (only one NaN is as good as another), or to a relative error in float64."""
     was, now = meaning(before, data), meaning(after, data)
-    assert set(was[1]) <= set(now[1])
-    for memory, content in now[1].items():  # a flat memory may hold members that nobody wrote
-        old = was[1].get(memory, data.memory.get(memory))
-        assert_equal(content, old, rtol)
+    assert set(was[1]) == set(now[1])
+    for memory, content in now[1].items():
+        assert_equal(content, was[1][memory], rtol)
     for part in (0, 2, 3):
         assert len(was[part]) == len(now[part])
         for a, b in zip(was[part], now[part], strict=True):

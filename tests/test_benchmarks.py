@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tinygrad_bp as tg
 from benchmarks import handwritten, harness, nets, plots, report, stats, suites, worker
-from benchmarks.suites import digits, import_time, op_overhead, train_step
+from benchmarks.suites import digits, import_time, op_overhead, train_step, update
 
 PEERS = ["tinygrad_bp", *(["compiled"] if hasattr(tg, "compile") else [])]
 
@@ -49,6 +49,14 @@ def test_predictions_are_those_of_the_hand_written_code(name: str, net: str) -> 
     expected = values("handwritten", "latency", net, 1)
     assert len(expected) == nets.NETS[net].sizes[-1]
     assert harness.same(expected, values(name, "latency", net, 1), 1e-5)
+
+
+@pytest.mark.parametrize("case", update.CASES)
+def test_updates_are_pytorchs(case: str) -> None:
+    pytest.importorskip("torch")
+    expected = values("torch", "update", case, 3)
+    for name in PEERS:
+        assert harness.same(expected, values(name, "update", case, 3), 1e-5)
 
 
 @pytest.mark.parametrize("op", op_overhead.OPS)

@@ -6,6 +6,7 @@ Read `test_compile_training.py` next: how else steps are written.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,85 @@ def test_sgd(options: dict[str, Any]) -> None:
         assert recordings(step) <= 2, "momentum is new in the first step, and never again"
 
     agrees(script)
+
+
+ADAMS = {
+    "plain": {}, "decay": {"weight_decay": 0.1}, "decoupled": {"weight_decay": 0.1, "decoupled_weight_decay": True},
+    "amsgrad": {"amsgrad": True}, "maximize": {"maximize": True, "lr": 1e-3}, "betas": {"betas": (0.5, 0.0)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", ADAMS.values(), ids=ADAMS)
+def test_adam(options: dict[str, Any]) -> None:
+    def script(compile: Any, see: Any) -> None:
+        model = net(3, 4, 2)
+        optimizer = tg.optim.Adam(model.parameters(), **{"lr": 0.1, **options})
+        step = compile(training(model, optimizer))
+        for i in range(30):
+            see(step(*batch(i)), model, optimizer)
+            group = optimizer.param_groups[0]
+            group["lr"], group["betas"], group["eps"] = group["lr"] * 0.97, (0.9, 0.99 - i / 100), 1e-8 * (i + 1)
+        assert recordings(step) <= 2, "all numbers are live"
+
+    agrees(script)
+
+
+@equal
+def test_adams_state_is_cleared_loaded_and_counted_otherwise(compile: Any, see: Any) -> None:
+    model = net(3, 4, 2)
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.1)
+    step, kept = compile(training(model, optimizer)), None
+    for i in range(14):
+        see(step(*batch(i)), model, optimizer)
+        if i == 1:
+            kept = copy.deepcopy(optimizer.state_dict())
+        if i == 3:
+            optimizer.load_state_dict(kept)
+        if i == 5:
+            optimizer.state.clear()
+        if i == 7:
+            optimizer.state[model[0].bias]["step"].fill_(20)
+        if i == 9:
+            optimizer.state[model[2].weight]["exp_avg"] = tg.ones(2, 4).double()
+        if i == 11:
+            model[2].bias.data = model[2].bias.detach() * 2
+
+
+@equal
+def test_eager_and_compiled_steps_take_turns(compile: Any, see: Any) -> None:
+    """And some parameters miss a gradient at some of the eager ones."""
+    model = net(3, 4, 2)
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.1)
+    eager = training(model, optimizer)
+    step = compile(eager)
+    for i in range(12):
+        see((eager if i % 3 == 0 else step)(*batch(i)), model, optimizer)
+        if i in (4, 7):
+            model[0].weight.grad = None
+            optimizer.step()
+
+
+@equal
+def test_parameters_without_a_gradient_among_others(compile: Any, see: Any) -> None:
+    model = net(3, 4, 2)
+    idle = [nn.Parameter(data(3)), nn.Parameter(data(2))]
+    optimizer = SGD([idle[0], *model.parameters(), idle[1]], lr=0.1, momentum=0.9)
+    step = compile(training(model, optimizer))
+    for i in range(6):
+        see(step(*batch(i)), model, optimizer, idle)
+
+
+def test_an_update_is_one_however_many_parameters_there_are() -> None:
+    lines = []
+    for depth in (1, 5):
+        model = net(*[3] * (depth + 1), 2)
+        step = tg.compile(training(model, tg.optim.Adam(model.parameters(), lr=0.1)))
+        for i in range(2):
+            step(*batch(i))
+        lines.append(step.source.partition("    # update\n")[2].count("\n") - 1)
+        assert "exp_avgs" in step.source
+        assert "0.weight" in step.explain()
+    assert lines[0] == lines[1] <= 30
 
 
 @pytest.mark.parametrize("dtype", [tg.float32, tg.float64, tg.float16])

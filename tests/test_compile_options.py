@@ -126,7 +126,7 @@ def test_a_tensor_with_a_graph_from_outside() -> None:
 
 
 def test_the_options_of_the_decorator() -> None:
-    @tg.compile(fallback=True, without=("flat", "bias"))
+    @tg.compile(fallback=True, without=("stack", "bias"))
     def step(x: Any) -> Any:
         """Twice x."""
         return x * 2

@@ -28,7 +28,7 @@ def test_explain_tells_calls_operations_and_memory() -> None:
     dots = 2 * 4 * 4 * 5 * 2 + 2 * 4 * 5  # forward and to the weight; ones · g for the bias
     entrywise = 4 * 5 * (1 + 3 + 3)  # + bias; the sigmoid in three calls, its derivative in three
     assert row.split()[1:5] == ["5", "5", "·", str(dots + entrywise)]
-    assert "parameters  (31,)  float64  248 B  layer0.weight, layer0.bias, layer1.weight, layer1.bias" in told
+    assert "layer0.weight  (5, 4)  float64  160 B" in told
     assert "hidden    (3, 5)  float64  120 B" in told
     assert "none" in told.split("new arrays at each call")[1]
 

@@ -1,6 +1,6 @@
 """How arrays lie in memory shows in last bits, so the exact passes and the buffers keep it: one test for each place.
 
-Random programs of the kind are in `program_draws.layouts`. Read `test_compiler_flat.py` next.
+Random programs of the kind are in `program_draws.layouts`. Read `test_flat.py` next: parameters side by side.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compile_kit import data, equal, net, training
+from compile_kit import data, equal, net
 from program_kit import Build, apply, assert_runs, checked, left, names
 
 import tinygrad_bp as tg
@@ -68,7 +68,7 @@ def test_a_result_lies_as_eagerly_though_its_inputs_were_simplified() -> None:
 
 
 def checked_by_all(program: Program) -> Program:
-    for name in ("common", "fold", "algebra", "dead", "stack", "flat"):
+    for name in ("common", "fold", "algebra", "dead", "stack"):
         program = checked(name, program)
     return program
 
@@ -115,20 +115,11 @@ def test_two_equal_matrices_are_not_made_one_where_they_meet_in_a_product(name: 
         assert len(names(checked(name, b.program))) == len(names(b.program)) - 1
 
 
-def test_only_what_lies_row_by_row_is_stacked_or_laid_flat() -> None:
+def test_only_what_lies_row_by_row_is_stacked() -> None:
     b = Build()
     ys = [b.ufunc(np.tanh, b.argument(SHAPE, order=order)) for order in "CFFC"]
     b.output(*[total(b, b.ufunc(np.subtract, 1.0, y)) for y in ys])
     assert names(checked("stack", b.program)).count("gather") == 1
-    b = Build()
-    b.phase, lr = "update", b.setting()
-    for order in "CCF":
-        w = b.memory(SHAPE)
-        g = b.ufunc(np.multiply, w, b.argument(SHAPE)) if order == "C" else by_columns(b, w)
-        b.gradient(w, g)
-        b.write(w, b.ufunc(np.subtract, w, b.ufunc(np.multiply, g, lr)))
-    (members,) = checked("flat", b.program).flat.values()
-    assert len(members) == 2
 
 
 def test_an_axis_of_one_entry_made_by_an_index_stays_an_index() -> None:
@@ -195,16 +186,6 @@ def test_gradients_that_lie_by_columns(compile: Any, see: Any) -> None:
     step = compile(step)
     for i in range(4):
         see(step(data(8, 9, seed=i)), w, v, w.grad.is_contiguous(), (w.grad**2).sum())
-
-
-def test_a_turned_weight_is_turned_again_when_its_momentum_is_born() -> None:
-    model = net(512, 32, 3)
-    step = tg.compile(training(model, tg.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)))
-    for _ in range(2):  # the second program is recorded with the weight as the first has laid it
-        step(data(4, 512), data(4, 3))
-        (first,) = [line for line in step.source.splitlines() if "x.dot(" in line]
-        assert "weight_T" not in first
-        assert step.source.count(", lr_array, ") == 1
 
 
 def test_a_copy_stays_though_all_between_it_and_a_sum_goes() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import tinygrad_bp as tg
 from tinygrad_bp import errors, nn, optim
-from tinygrad_bp.optim import sgd
+from tinygrad_bp.optim import flat
 
 SEED = st.integers(0, 2**32 - 1)
 
@@ -88,7 +88,7 @@ def test_large_parameters_go_block_by_block_in_any_layout(
         whole = whole - options["lr"] * d
     np.testing.assert_allclose(found[0], whole, rtol=1e-12, atol=1e-13)
     np.testing.assert_array_equal(*found)
-    assert start.size > sgd.BLOCK
+    assert start.size > flat.BLOCK
 
 
 def test_a_step_is_in_place_and_in_the_parameters_own_dtype() -> None:

@@ -27,7 +27,8 @@ class Duck:
     ndim: int
     flags: Any
     actual: Any  # the array that it stands for
-    storage: Any  # whose memory it looks into
+    storage: Any  # the memory that it looks into
+    owner: Any  # whose memory that is
     copy: Any
     astype: Any
 
@@ -75,6 +76,12 @@ def empty(like: Any) -> Any:
     """Memory of the shape and dtype of an array, its content still to be written."""
     trace = TRACES and tracing()
     return trace.empty(like) if trace else np.empty(like.shape, like.dtype)
+
+
+def stand_in(array: np.ndarray) -> Any:
+    """A new array that the step goes on with; in a trace what stands for it."""
+    trace = TRACES and tracing()
+    return trace.fresh(array) if trace else array
 
 
 def opaque(function: Callable[..., Any], *args: Any) -> Any:

@@ -37,7 +37,7 @@ def now() -> int:
 def buffer_of(array: Any) -> Any:
     """The array that owns the memory that `array` looks into."""
     if isinstance(array, Duck):
-        return array.storage
+        return array.owner
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array

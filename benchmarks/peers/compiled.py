@@ -39,3 +39,8 @@ def make_training(net: Net) -> Training:
     model = _compiled_model(net)
     model.restart()
     return user_code.make_training("tinygrad_bp", model)
+
+
+def make_update(method: str, tensors: int) -> Callable[[], Any]:
+    """The eager update, of parameters that a compiled step has trained before."""
+    return user_code.make_update("tinygrad_bp", method, tensors, lambda step: tg.compile(step)())

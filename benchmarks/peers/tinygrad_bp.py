@@ -10,6 +10,7 @@ from ..nets import Net, Training
 make_step = partial(user_code.make_step, "tinygrad_bp")
 make_loss = partial(user_code.make_loss, "tinygrad_bp")
 make_gradient = partial(user_code.make_gradient, "tinygrad_bp")
+make_update = partial(user_code.make_update, "tinygrad_bp")
 
 
 def make_training(net: Net) -> Training:

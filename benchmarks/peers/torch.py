@@ -10,6 +10,7 @@ from ..nets import Net, Training
 make_step = partial(user_code.make_step, "torch")
 make_loss = partial(user_code.make_loss, "torch")
 make_gradient = partial(user_code.make_gradient, "torch")
+make_update = partial(user_code.make_update, "torch")
 
 
 def make_training(net: Net) -> Training:

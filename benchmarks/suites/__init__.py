@@ -7,6 +7,7 @@ A suite has `run(contenders, settings) -> Result`; one that is measured by `harn
 SUITES = (
     "train_step",
     "op_overhead",
+    "update",
     "latency",
     "backward_ratio",
     "depth",

@@ -1,7 +1,7 @@
 """What one small operation costs: a chain of 100 of it on a 3 × 3 matrix, recorded forward and walked backward.
 
 You will know the µs per operation, forward and backward together, where the arithmetic itself is next to nothing.
-Libraries that only work compiled do not take part. Read `latency.py` next.
+Libraries that only work compiled do not take part. Read `update.py` next.
 """
 
 from __future__ import annotations

@@ -10,18 +10,25 @@ Read `recording.py` next: a traced run from beginning to end.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import Tensor
 from ..nn.module import TABLES, Module
+from ..optim.flat import lying
+from ..optim.method import Method
 from ..optim.optimizer import Optimizer
+from ..optim.parts import Part
 from ..random import Generator, default_generator
 from .kinds import PLAIN
 from .objects import Objects
 from .packages import of_library
-from .places import Attributes, Entry, Place, holds
+from .places import Attributes, Entry, Numbers, Place, holds
+
+if TYPE_CHECKING:
+    import numpy as np
 
 HELD = ("param_groups", "state")  # of an optimiser: looked at entry by entry
+OWN = ("defaults", "_parts")  # of an optimiser: what it makes of these itself
 
 
 class Reach(Objects):
@@ -33,7 +40,8 @@ class Reach(Objects):
         self.settings: list[Place] = []
         self.sizes: list[tuple[Any, int, str]] = []  # how much a module holds
         self.modules: dict[int, str] = {}
-        self.movable: set[int] = set()  # arrays that may be laid into a larger buffer
+        self.flats: dict[int, tuple[np.ndarray, str]] = {}  # long arrays in which several tensors lie, and their names
+        self.parts: list[Part] = []  # the parameters that optimisers update together
         self.optimizers: list[Optimizer] = []
         self.foreign: list[Any] = []  # random generators of Python and NumPy
         self.generators: list[Generator] = [default_generator]
@@ -121,15 +129,32 @@ class Reach(Objects):
         self._clocked = before
         self.class_of(value, path or type(value).__name__)
 
+    def part(self, part: Part) -> None:
+        """Memory in which several parameters, or their state, lie side by side."""
+        self.parts.append(part)
+        number = f"_{len(self.parts)}" if len(self.parts) > 1 else ""
+        whole = [("parameters", part.memory, part.arrays[0])]
+        whole += [(f"{name}s", kept.whole, kept.arrays[0]) for name, kept in part.kept.items()]
+        for name, tensor, first in whole if len(part.members) > 1 else ():
+            stretch = lying(first)
+            if stretch is not None:
+                self.flats.setdefault(id(stretch.flat), (stretch.flat, name + number))
+                self.tensors[id(tensor)] = tensor, name + number
+
     def optimizer(self, value: Optimizer, name: str) -> None:
         self.optimizers.append(value)
+        for part in value.arrange() if isinstance(value, Method) else ():
+            self.part(part)
         for key in HELD:
             self.facts.append((Place(value.__dict__, key, f"{name}.{key}"), value.__dict__[key]))
         for i, group in enumerate(value.param_groups):
             for key, entry in group.items():
                 place = Place(group, key, key if i == 0 else f"{key}_{i}")
-                if isinstance(entry, int | float) and not isinstance(entry, bool):
+                if is_number(entry):
                     self.settings.append(place)
+                elif isinstance(value, Method) and isinstance(entry, tuple) and all(map(is_number, entry)):
+                    self.settings += [Place(Numbers(group, key, len(entry)), k, f"{place.name}_{k + 1}")
+                                      for k in range(len(entry))]  # fmt: skip
                 elif key == "params":
                     self.lengths.append((entry, len(entry), f"{name}.param_groups[{i}]['params']"))
                     self.rows.append((entry, list(entry), f"{name}.param_groups[{i}]['params']"))
@@ -146,16 +171,21 @@ class Reach(Objects):
             self.lengths.append((state, len(state), f"{name}.state"))
             for key, entry in state.items():
                 place = Place(state, key, f"{owner}.{key}")
-                if isinstance(entry, int | float) and not isinstance(entry, bool):
+                if is_number(entry):
                     self.settings.append(place)
                 else:
                     self.visit(entry, place.name, place)
         for key, entry in list(vars(value).items()):
-            if key not in HELD and not (of_library(type(value)) and key in ("defaults", "_scratch")):
+            if key not in HELD and key not in OWN[not of_library(type(value)) :]:
                 self.visit(entry, f"{name}.{key}", Place(vars(value), key, f"{name}.{key}"), key)
         if not of_library(type(value)):
             self.lengths.append((vars(value), len(vars(value)), name))
             self.class_of(value, name)
+
+
+def is_number(entry: Any) -> bool:
+    """Whether an entry of an optimiser's group is a number that is read anew at each call."""
+    return isinstance(entry, int | float) and not isinstance(entry, bool)
 
 
 def foreign_generators() -> tuple[type, ...]:

@@ -7,12 +7,15 @@ reach; then `recording.py`, `passes/`, `source.py`, `plan.py`.
 from __future__ import annotations
 
 import functools
+import gc
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..duck import TRACES, tracing
 from ..errors import ArgumentError, CompileError
 from ..nn.module import Module
+from ..optim.flat import moved_back
 from .explain import explain
 from .passes import PASSES
 from .plan import MISS, Plan, note_holders
@@ -22,7 +25,7 @@ from .titles import reached
 from .why import changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 MANY = 8  # recordings of one step after which the user is told that it happens again and again
 KEPT = 32  # plans kept for one step
@@ -122,9 +125,10 @@ class Compiled:
 
     def _planned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
         note_holders()
-        reach, leaves = reached(self.function, args, kwargs)
-        run, patterns = record(self.function, reach, leaves)
-        return Plan(run, patterns, self.without)
+        with moved_back(), no_collection():
+            reach, leaves = reached(self.function, args, kwargs)
+            run, patterns = record(self.function, reach, leaves)
+            return Plan(run, patterns, self.without)
 
     @property
     def _name(self) -> str:
@@ -169,6 +173,19 @@ class Compiled:
         return f"<compiled {self._name}, {len(self._plans)} program{'s' * (len(self._plans) != 1)}>"
 
 
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """No search for garbage meanwhile: what a recording makes lives to its end, and looking at all of it again and
+    again takes a third of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
 def compile(
     function: Callable[..., Any] | None = None, *, without: Iterable[str] = (), fallback: bool = False
 ) -> Any:
@@ -182,7 +199,7 @@ def compile(
 
     Args:
         function: what to compile; a Module is compiled as its call.
-        without: names of passes to leave out ("bias", "flat", ...; see `tinygrad_bp.compiler.PASSES`).
+        without: names of passes to leave out ("bias", "stack", ...; see `tinygrad_bp.compiler.PASSES`).
         fallback: run eagerly, after saying so once, what cannot be compiled; otherwise CompileError is raised.
 
     The gradients in `.grad` lie in buffers that the next call uses again; where somebody kept one, it takes new ones.

@@ -61,6 +61,7 @@ def cut(run: Run) -> tuple[Program, Program, list[Value]]:
     backward.arguments, backward.outputs = [*handed.values(), *cotangents], gradients
     backward.replace(handed)
     forward.layers = backward.layers = whole.layers
+    forward.flat = backward.flat = whole.flat
     return forward, backward, list(handed)
 
 
@@ -76,7 +77,9 @@ class Backward:
         self.like = [(value.shape, value.dtype) for value in cotangents]
         self.made, self.lost = [i for i, _ in run.made], run.lost
         self.places = [*(i for i, _ in run.live), *self.made, *(i for i, _, _ in run.lost)]
-        self.read = [h for v, h in run.memory if v in self.program.memories() and isinstance(h, Tensor)]
+        read = {value for call in program.calls for value in call.inputs()} | set(self.program.memories())
+        self.read = [h for v, h in run.memory if v in read and v not in program.flat and isinstance(h, Tensor)]
+        self.read += [one.tensor for one in run.members if one.value in read]
 
     def apply(self, values: tuple[Any, ...], outputs: int, arguments: list[Any]) -> list[Any]:
         """The outputs with a graph, in the order of `places`, as tensors of the caller's graph."""

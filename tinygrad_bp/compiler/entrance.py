@@ -18,7 +18,7 @@ from ..memory import CLOCK
 from ..mode import MODE
 from .kinds import alike, plain
 from .live import SYMBOLS, Live, spelled
-from .places import Attributes, Cache, Entry, Members, Missing, Place
+from .places import Attributes, Cache, Entry, Members, Missing, Numbers, Place
 from .results import THERE, Output, View
 from .tree import Kind, Leaves
 
@@ -187,6 +187,8 @@ def reading(w: Writer, place: Place) -> str:
     """How the value at a place is read."""
     if isinstance(place.container, Attributes):
         return f"{w.name(place.container.owner, 'o')}.{place.key}"
+    if isinstance(place.container, Numbers):
+        return f"{w.name(place.container, 'numbers')}[{place.key}]"
     if isinstance(place.container, Entry):
         return f"{w.name(place.container.array, 'a')}.item()"
     container = w.name(place.container, "c")
@@ -232,10 +234,10 @@ def facts(w: Writer, plan: Plan) -> None:
 
 def memory(w: Writer, plan: Plan) -> None:
     """Each tensor still has its array, and, where the program depends on it, its gradient."""
-    tensors = [(h, plan.given[v]) for v, h in plan.used if isinstance(h, Tensor)]
-    for value, holder in plan.used:
+    tensors = [(holder, array) for _, holder, array in plan.used if isinstance(holder, Tensor)]
+    for _, holder, array in plan.used:
         if isinstance(holder, Place):
-            a, array = w.name(plan.given[value], "a"), plan.given[value]
+            a = w.name(array, "a")
             w.unless(f"{reading(w, holder)} is {a} and {a}.shape == {array.shape} and {a}.strides == {array.strides}")
     if len(tensors) <= INLINE:
         for tensor, array in tensors:
@@ -244,6 +246,9 @@ def memory(w: Writer, plan: Plan) -> None:
         owners, arrays = w.name([t for t, _ in tensors], "tensors"), w.name([a for _, a in tensors], "arrays")
         w.names.update(array_of=attrgetter("array"), is_=is_)
         w.unless(f"all(map(is_, map(array_of, {owners}), {arrays}))")
+    for part in plan.run.reach.parts:
+        if part.counts():
+            w.unless(f"{w.name(part.alike, 'alike')}()")
     for tensor, grad in plan.patterns:
         w.unless(f"{w.name(tensor, 't')}._grad is {'not None' if grad is THERE else w.name(grad, 'g')}")
 
@@ -309,7 +314,7 @@ def view(w: Writer, plan: Plan, tree: View) -> str:
     if tree.index is not None:
         array = f"{w.name(tree, 'view')}.of(values[{tree.index}])"
     elif tree.home in plan.given:
-        array = w.name(tree.of(plan.given[tree.home]), "a")
+        array = w.name(plan.looked(tree), "a")
     else:
         i = plan.recorded.arguments.index(tree.home)
         array = f"{w.name(tree, 'view')}.of({given(plan)}[{i}]{'.array' * plan.is_tensor(i)})"

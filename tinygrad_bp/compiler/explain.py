@@ -126,7 +126,7 @@ def memory(program: Program) -> str:
     """What outlives the step, and what lies in one piece."""
     rows = []
     for value in program.memories():
-        inside = [member.name for member in program.flat.get(value, [])]
+        inside = [member.name for _, member in program.flat.get(value, [])]
         changed = "" if value in program.writes else "read only"
         rows.append([value.name or "array", *described(value), listed(inside) if inside else changed])
     rows.append(["together", "", "", size(sum(map(nbytes, program.memories()))), ""])

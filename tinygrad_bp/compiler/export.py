@@ -17,6 +17,7 @@ from ..errors import ArgumentError, CompileError
 from ..files import atomic_write, path_text
 from ..mode import no_grad
 from ..nn.module import Module
+from ..optim.flat import moved_back
 from ..serialize import save_npz
 from .capture import Entry
 from .compiled import Compiled
@@ -86,16 +87,19 @@ def export_numpy(model_or_step: Any, example_inputs: Any, path: str | os.PathLik
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
     args = mapped(inputs, apart)
     model = isinstance(function, Module)
-    kind = "predict" if model or not changes(recorded(function, args)[0]) else "step"
-    with no_grad() if model else nullcontext():
-        facts, expected = rehearsed(function, args, kind)
+    with moved_back(always=True):
+        kind = "predict" if model or not changes(recorded(function, args)[0]) else "step"
+        with no_grad() if model else nullcontext():
+            facts, expected = rehearsed(function, args, kind)
     content = {value: facts.content[value] for value in facts.program.memories() if value in facts.content}
     program = optimise(facts.program, without)
     used = {value for call in program.calls for value in call.inputs()} | set(program.results())
     program.settings = [value for value in program.settings if value in used]
     memory = dict(content)
     for whole, members in program.flat.items():
-        memory[whole] = np.concatenate([facts.content[member].ravel() for member in members])
+        memory[whole] = np.zeros(whole.shape, whole.dtype)
+        for start, member in members:
+            memory[whole][start : start + member.size] = facts.content[member].ravel()
     script = Script(facts, program, write(program, memory), target.stem)
     publish(script, target, lambda namespace: compare(namespace, script, args, expected))
     return (target, target.with_suffix(".npz")) if script.saved else (target,)
@@ -161,22 +165,28 @@ def rehearsed(function: Any, args: tuple[Any, ...], kind: str) -> tuple[Facts, l
                 "call `optimizer.zero_grad()` in the step"
             )
         expected += [stage.perform() for _ in range(RUNS - 1)]
-        content = {value: before(holder, stage) for value, holder in run.memory}
+        lasting = holders(run)
+        content = {value: before(holder, stage) for value, holder in lasting}
         settings = {value: setting(value, run, stage) for value in run.program.settings}
-        after = {value: np.array(held(holder)) for value, holder in run.memory}
+        after = {value: np.array(held(holder)) for value, holder in lasting}
         grads = [np.array(t._grad.array) for t, i in run.grads if i is not None and t._grad is not None]
-        known = {id(holder): value for value, holder in (*run.memory, *run.aliases)}
+        known = {id(holder): value for value, holder in (*lasting, *run.aliases)}
         table = {key: known.get(id(t), t.array) for key, t in weights(reach).items()}
-        kept = [(value, known[id(t._grad)]) for value, t in run.memory if id(getattr(t, "_grad", None)) in known]
-        arrays = {id(held(holder)): value for value, holder in run.memory}
+        kept = [(value, known[id(t._grad)]) for value, t in lasting if id(getattr(t, "_grad", None)) in known]
+        arrays = {held(holder).ctypes.data: value for value, holder in lasting if value.size}
         places = {value: place.container for value, place in run.trace.places.items()}
-        entries = {v: arrays[id(c.array)] for v, c in places.items() if isinstance(c, Entry)}
+        entries = {v: arrays[c.array.ctypes.data] for v, c in places.items() if isinstance(c, Entry)}
         told = "\n\n".join(map(repr, models(reach).values()))
     program = cut(run)[0] if run.in_graph else run.program
     del program.outputs[run.returned :]
-    for value in content:
-        value.movable = True  # in the file each memory is its own
     return Facts(kind, run, program, content, settings, table, told, hints, kept, entries), [*expected, after, grads]
+
+
+def holders(run: Run) -> list[tuple[Value, Any]]:
+    """Each memory and who holds it; of what lies side by side each tensor."""
+    inside = {value for members in run.program.flat.values() for _, value in members}
+    alone = [(value, holder) for value, holder in run.memory if value not in run.program.flat]
+    return alone + [(one.value, one.tensor) for one in run.members if one.value in inside]
 
 
 def before(holder: Any, stage: Rehearsal) -> np.ndarray:

@@ -43,6 +43,12 @@ def getitem_of(x: Any, key: Any) -> Any:
     return x[key]
 
 
+def stretch_of(trace: Trace, start: int, size: int, shape: tuple[int, ...]) -> Any:
+    """The path to what lies in a long array from an entry on, in a shape."""
+    steps = ((trace.primitive("view", "getitem", getitem_of), ((slice(start, start + size), Ellipsis),)),)
+    return steps if len(shape) == 1 else (*steps, (trace.primitive("view", "reshape", reshape), (shape,)))
+
+
 def diagonal_of(x: Any, offset: int, i: int, j: int) -> Any:
     """A diagonal that may be written to where x may; NumPy's own is read-only until somebody sets its flag."""
     view = np.diagonal(x, offset, i, j)

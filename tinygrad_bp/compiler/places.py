@@ -83,6 +83,25 @@ class Entry:
         return self.array.item()
 
 
+class Numbers:
+    """The numbers of a tuple in a dict, read and set one by one: an optimiser's `betas`."""
+
+    __slots__ = ("key", "n", "owner")
+
+    def __init__(self, owner: dict[str, Any], key: str, n: int) -> None:
+        self.owner, self.key, self.n = owner, key, n
+
+    def __getitem__(self, i: int) -> Any:
+        numbers = self.owner[self.key]
+        if len(numbers) != self.n:
+            raise IndexError(f"{self.key} has {self.n} entries")
+        return numbers[i]
+
+    def __setitem__(self, i: int, value: Any) -> None:
+        numbers = self.owner[self.key]
+        self.owner[self.key] = (*numbers[:i], value, *numbers[i + 1 :])
+
+
 class Entries:
     """The entries of an object of a subclass of dict: looking at them runs nothing that the subclass changed."""
 

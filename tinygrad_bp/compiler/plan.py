@@ -12,7 +12,6 @@ import sys
 import weakref
 from _thread import allocate_lock as Lock
 from contextlib import contextmanager
-from functools import partial
 from operator import attrgetter, is_, sub
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +23,11 @@ from ..duck import CHANGES
 from ..errors import CompileError
 from ..memory import STAMPS, buffer_of, stamp_all
 from ..mode import MODE
+from ..optim.flat import WAITING
 from .capture import holds
 from .differentiable import Backward, cut
 from .effects import marks
 from .entrance import MISS, entrance, moved
-from .ownership import FLAT, forget, in_flat, one_piece
 from .passes import optimise
 from .program import MEMORY, Value
 from .results import Output, View
@@ -78,18 +77,15 @@ class Plan:
     def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
         self.recorded, second, handed = cut(run) if run.in_graph else (run.program, None, [])
-        self.arrays = {value: held(holder) for value, holder in run.memory}
-        self.given = dict(self.arrays)  # as the tensors have them
-        self._optimise(tuple(without) + (("flat",) if second else ()))
-        if self._torn_apart():
-            self._optimise(tuple(without))
+        self.program_memory = {value: held(holder) for value, holder in run.memory}
+        self.given = dict(self.program_memory)
+        self.program = optimise(self.recorded, without)
         used = {value for call in self.program.calls for value in call.inputs()} | set(self.program.results())
         self.program.settings = [value for value in self.program.settings if value in used]
         self.mode, self.lock = (MODE.grad, MODE.inference), Lock()
-        self.program_memory = self._laid_out()
         self.source = write(self.program, self.program_memory)
         self.handed = len(handed)
-        self.backward = Backward(run, second, without, self.arrays) if second else None
+        self.backward = Backward(run, second, without, self.program_memory) if second else None
         self.used = self._used()
         self.marks = [(t, marks(t)) for t, _ in run.reach.tensors.values()]
         self.default = get_default_dtype()
@@ -98,7 +94,6 @@ class Plan:
         self.seen = [CHANGES[0]]
         needed = set(self.program.memories())
         self.program_memory = {value: array for value, array in self.program_memory.items() if value in needed}
-        self.arrays = {}
         self.renew()
         PLANS.add(self)
         for plan in list(PLANS):
@@ -119,9 +114,7 @@ class Plan:
 
     def _gradients(self) -> list[Any]:
         """The gradients as their leaves have them; a function of its own, so that no variable goes on holding one."""
-        turned = set(self.program.turned.values())
-        pairs = zip(self.program.gradients, self.linked.gradients, strict=True)
-        return [wrap(g.T if memory in turned else g) for (memory, _), g in pairs]
+        return [wrap(g) for g in self.linked.gradients]
 
     # ------------------------------------------------------------ gradients that somebody kept
     def references(self) -> list[int]:
@@ -142,62 +135,26 @@ class Plan:
         return False
 
     # ------------------------------------------------------------ memory
-    def _optimise(self, without: tuple[str, ...]) -> None:
-        self.program = optimise(self.recorded, without)
-        self.arrays.update({new: self.arrays[old].T for new, old in self.program.turned.items()})
-
-    def _torn_apart(self) -> bool:
-        """Whether memory that already lies in one piece for another plan would be moved; it is told to stay."""
-        stay = [
-            member
-            for members in self.program.flat.values()
-            for member in members
-            if in_flat(self.arrays[member]) and one_piece([self.arrays[m] for m in members]) is None
-        ]
-        for member in stay:
-            self.program.turned.get(member, member).movable = False
-        return bool(stay)
-
-    def _laid_out(self) -> dict[Value, np.ndarray]:
-        """The arrays of the program's memory; what it wants in one piece is moved there, tensors and all."""
-        arrays = dict(self.arrays)
-        for whole, members in self.program.flat.items():
-            flat = one_piece([self.arrays[m] for m in members])
-            if flat is None:
-                flat = np.empty(whole.shape, whole.dtype)
-                FLAT[id(flat)] = weakref.ref(flat, partial(forget, id(flat)))
-                with resting([self.arrays[m] for m in members]):
-                    self._move(members, flat)
-            arrays[whole] = flat
-        return arrays
-
-    def _move(self, members: list[Value], flat: np.ndarray) -> None:
-        start = 0
-        for member in members:
-            part = flat[start : start + member.size].reshape(member.shape)
-            old, self.arrays[member] = self.arrays[member], part
-            part[...] = old
-            start += member.size
-            recorded = self.program.turned.get(member)
-            self.given[recorded or member] = seen = part if recorded is None else part.T
-            for value, holder in (*self.run.memory, *self.run.aliases):
-                if value is (recorded or member):
-                    holder.array = seen
-            if part.tobytes() != old.tobytes():  # another thread wrote into it, before it could know of the new place
-                part[...] = old
-
-    def _used(self) -> list[tuple[Value, Any]]:
-        """The memories that the program reads or writes, as tensors know them."""
+    def _used(self) -> list[tuple[Value, Any, np.ndarray]]:
+        """The memories that the program reads or writes, as tensors, or places, have them."""
         used = set(self.program.memories()) | set(self.backward.program.memories() if self.backward else ())
         used.update(view.home for view in leaves_of(self.run.out) if isinstance(view, View) and view.index is None)
-        for whole, members in self.program.flat.items():
-            used.update(members if whole in used else ())
-        used.update([self.program.turned.get(value, value) for value in used])
-        return [(value, holder) for value, holder in (*self.run.memory, *self.run.aliases) if value in used]
+        whole = [(value, holder) for value, holder in (*self.run.memory, *self.run.aliases) if value in used]
+        inside = [(one.value, one.tensor) for one in self.run.members if one.whole in used]
+        return [(value, holder, held(holder)) for value, holder in (*whole, *inside)]
+
+    def looked(self, view: View) -> np.ndarray:
+        """A view of memory: through the tensor whose memory it is, where several lie in one."""
+        for one in self.run.members:
+            n = len(one.path)
+            if one.whole is view.home and view.path[:n] == one.path:
+                return view.of(one.tensor.array, n)
+        return view.of(self.given[view.home])
 
     def _written(self) -> list[np.ndarray]:
-        memory = [self.program_memory[value] for value in self.program.writes if value.kind == MEMORY]
-        return [*memory, *self.linked.gradients]
+        written = {value for value in self.program.writes if value.kind == MEMORY}
+        inside = [one.tensor.array for one in self.run.members if one.whole in written]
+        return [*(self.program_memory[value] for value in written), *inside, *self.linked.gradients]
 
     def _stamps(self) -> list[Any]:
         """The marks by which the engine sees that memory was overwritten; made once, moved at each run."""
@@ -244,12 +201,13 @@ class Plan:
             state.setdefault(p, {}).update({key: self.result_of(spec, values) for key, spec in entries.items()})
 
     def result_of(self, spec: Any, values: tuple[Any, ...]) -> Any:
+        if isinstance(spec, View) and spec.index is not None:
+            return wrap(np.array(spec.of(values[spec.index])))  # of what is made for several at once
         if not isinstance(spec, Output):
             return spec
         count = len(self.program.outputs)
         if spec.kind == "number":
             return values[count + spec.index]
-        # As eagerly: a turned gradient would begin a state that may not be laid beside the parameters' others.
         return wrap(lying(np.asarray(values[spec.index]), self.recorded.outputs[spec.index].strides))
 
     def failed(self, error: BaseException) -> None:
@@ -282,11 +240,14 @@ def resting(arrays: list[np.ndarray]) -> Iterator[None]:
     try:
         yield
         for plan in plans:
-            if not ids.isdisjoint(map(id, plan.given.values())):
+            if not ids.isdisjoint([id(array) for _, _, array in plan.used]):
                 plan.names["run"] = moved
     finally:
         for plan in plans:
             plan.lock.release()
+
+
+WAITING.append(resting)
 
 
 def held(holder: Any) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..optim.flat import gather
 from .strides import Strides, lying, rows
 
 if TYPE_CHECKING:
@@ -32,12 +33,12 @@ class Value:
     kind: "argument" (handed in at each call), "memory" (outlives the step: a parameter, optimiser state, a closed-over
     array), "constant" (`array` holds it), "setting" (a Python number read anew at each call, as a learning rate), or
     "result" (made by `maker`). `name` is a hint for the source, `scope` the path of the layer it belongs to.
-    `movable`: whether this memory belongs to its tensor alone, so that it may be laid into a larger buffer. `strides`:
-    how its entries lie in memory in the eager step (row by row where nothing is said), since that may show in a bit.
+    `strides`: how its entries lie in memory in the eager step (row by row where nothing is said), since that may show
+    in a bit.
     """
 
     __slots__ = (
-        "array", "dtype", "id", "is_number", "kind", "maker", "movable", "name", "scope", "shape", "size", "strides",
+        "array", "dtype", "id", "is_number", "kind", "maker", "name", "scope", "shape", "size", "strides",
     )  # fmt: skip
 
     def __init__(
@@ -50,7 +51,6 @@ class Value:
         self.is_number, self.size = dtype is None, prod(shape)
         self.maker: Call | None = None
         self.array: Any = None
-        self.movable = False
 
     def __repr__(self) -> str:
         kind = "number" if self.is_number else f"{self.dtype}{list(self.shape)}"
@@ -147,8 +147,7 @@ class Program:
         self.numbers: list[Value] = []
         self.layers: dict[str, str] = {}
         self.removed: dict[str, int] = {}  # pass → how many calls it took away, for `explain`
-        self.turned: dict[Value, Value] = {}  # memory → the memory whose transpose it (and its gradient) now is
-        self.flat: dict[Value, list[Value]] = {}  # memory in one piece → the memories that now are views of it
+        self.flat: dict[Value, list[tuple[int, Value]]] = {}  # long memory → where tensors lie in it, and their views
 
     def results(self) -> list[Value]:
         """What the program is run for: everything that must be there after the last call."""
@@ -273,4 +272,4 @@ def compute(prim: Primitive, args: Any, kwargs: Any) -> Any:
 
 
 ASSIGN: Primitive = Primitive("assign", "assign", lambda base, value, path: compute(ASSIGN, (base, value, path), {}))
-GATHER = Primitive("gather", "gather", lambda *parts: np.concatenate([np.ravel(part) for part in parts]))
+GATHER = Primitive("gather", "gather", gather)

@@ -9,7 +9,7 @@ compiled, or depends on them. Read `plan.py` next: how a program is run again.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,17 +17,19 @@ from ..alias import class_of, root_of
 from ..core import Leaf, Tensor, wrap
 from ..duck import begin_trace, end_trace
 from ..errors import CompileError
+from ..optim.flat import lying
 from .capture import Place, Reach
 from .effects import given_back, marks, only_computes, outlives, written_to
 from .live import Live
-from .ownership import movable, no_overlaps
+from .looks import stretch_of
+from .overlaps import no_overlaps
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
 from .results import THERE, Output, Unreadable
 from .returned import differentiate, output
 from .same import ids, unlike
 from .trace import Trace
-from .tracer import Storage, Tracer
+from .tracer import Owner, Storage, Tracer
 from .tree import Leaves, key_orders, mapped
 from .undo import Before, alone
 
@@ -36,6 +38,15 @@ if TYPE_CHECKING:
 
 TRIES = 5  # of a run during which random generators moved, while there are other threads that may have moved them
 CALL_OUTSIDE = "use a function of numpy or tinygrad_bp that dispatches, or call it outside the step"
+
+
+class Member(NamedTuple):
+    """A tensor that lies beside others: its Value, a view by `path` of the memory `whole`."""
+
+    value: Value
+    tensor: Tensor
+    whole: Value
+    path: Any
 
 
 class Run:
@@ -47,6 +58,7 @@ class Run:
         self.program: Program = self.trace.program
         self.memory: list[tuple[Value, Any]] = []  # a Value, and the tensor or the place that keeps its array
         self.aliases: list[tuple[Value, Any]] = []  # other tensors with the very same array
+        self.members: list[Member] = []  # tensors that lie beside others in one memory
         self.grads: list[tuple[Tensor, int | None]] = []  # leaves whose .grad was replaced: its place in the program
         self.births: list[tuple[dict[Any, Any], Any, dict[str, Any]]] = []  # (state of an optimiser, parameter, new)
         self.places: list[tuple[Place, Tracer]] = []  # of arrays that no tensor holds
@@ -62,7 +74,7 @@ class Run:
         self.split = self.returned = 0  # calls and outputs of the step itself; what follows is the caller's backward
         self.nodes: list[tuple[Tensor, Any, Any, str]] = []
         self._grads: dict[int, Any] = {}  # what the run began with, by the identity of the leaf
-        self._stand_ins: dict[int, Storage] = {}
+        self._stand_ins: dict[int, tuple[Tracer, Value]] = {}  # of each tensor, and its Value at the beginning
         self.given: dict[int, Any] = {}  # of the tensors among the arguments: (Value, node, hooks) at the beginning
         self.output_of: dict[int, tuple[int, Storage]] = {}
         self._storages: dict[int, Storage] = {}  # by the identity of the real array
@@ -76,8 +88,9 @@ class Run:
     def _memory(self, array: np.ndarray, name: str, holder: Any) -> Tracer:
         storage = self._storages.get(id(array))
         if storage is None:
+            if (found := self._member(array, name, holder)) is not None:
+                return found
             value = Value(MEMORY, array.shape, array.dtype, name, name.rpartition(".")[0], array.strides)
-            value.movable = id(array) in self.reach.movable
             storage = self._storages[id(array)] = Storage(self.trace, array, value)
             storage.home = value
             self.memory.append((value, holder))
@@ -85,10 +98,30 @@ class Run:
             self.aliases.append((storage.home, holder))
         return Tracer(storage, array)
 
+    def _member(self, array: np.ndarray, name: str, holder: Any) -> Tracer | None:
+        """A tensor that lies beside others, or some that do, as a view of the memory that all have together."""
+        stretch, base = lying(array), array.base
+        storage = self._storages.get(id(base if stretch is None else stretch.flat))
+        if storage is None or not isinstance(holder, Tensor) or id(storage.real) not in self.reach.flats:
+            return None
+        start = stretch.start if stretch else (array.ctypes.data - storage.real.ctypes.data) // array.itemsize
+        view = Tracer(storage, array, stretch_of(self.trace, start, array.size, array.shape))
+        if stretch is not None:
+            storage.parts[id(view.path[0])] = Owner()
+        value = view.value()
+        for call in self.program.calls[-len(view.path) :]:  # the views just made
+            call.out.name, call.out.scope = name, name.rpartition(".")[0]
+        self.members.append(Member(value, holder, storage.home, view.path))
+        if stretch is not None:
+            self.program.flat.setdefault(storage.home, []).append((start, value))
+        return view
+
     def enter(self, toggle: bool) -> None:
         """Stand-ins everywhere. With `toggle`, leaves that have a gradient lose it, and others get a strange one."""
         self._remember()
         self._is_grad = {id(t._grad) for t, _ in self.reach.tensors.values()}
+        for array, name in self.reach.flats.values():
+            self._memory(array, name, wrap(array))
         for tensor, name in list(self.reach.tensors.values()):
             if tensor.node is not None and not isinstance(tensor.node, Leaf) and id(tensor) not in self._is_grad:
                 raise CompileError(
@@ -122,7 +155,7 @@ class Run:
         array, grad = tensor.array, tensor._grad
         self.nodes.append((tensor, tensor.node, marks(tensor), name))
         traced: Any = self._memory(array, name, tensor)
-        tensor.array, self._stand_ins[id(tensor)] = traced, traced.storage
+        tensor.array, self._stand_ins[id(tensor)] = traced, (traced, traced.value())
         if toggle and isinstance(tensor.node, Leaf) and id(tensor) not in self._is_grad:
             strange = self.trace.fresh(np.full(array.shape, 7, array.dtype))
             tensor._grad = None if grad is not None else wrap(strange)
@@ -249,7 +282,8 @@ class Run:
     def _gradients(self) -> None:
         for tensor, name in self.reach.tensors.values():
             array: Any = tensor.array
-            if not isinstance(array, Tracer) or array.path or array.storage is not self._stand_ins[id(tensor)]:
+            known, value = self._stand_ins[id(tensor)]
+            if not isinstance(array, Tracer) or array.storage is not known.storage or array.path != known.path:
                 raise CompileError(
                     f"tg.compile: the step gives {name!r} another array (`.data = …`). Write into it: `with "
                     f"tg.no_grad(): {name}.copy_(new)`, or do it outside the step"
@@ -264,7 +298,7 @@ class Run:
                 )
             elif grad is not before or (id(grad) in self.strange and self.strange[id(grad)][1].version):
                 self.grads.append((tensor, len(self.program.gradients)))
-                self.program.gradients.append((array.storage.home, self.trace.lower(grad.array)))
+                self.program.gradients.append((value, self.trace.where_gathered(self.trace.lower(grad.array))))
 
     def _births(self) -> None:
         """State that an optimiser made for a parameter that had none."""
@@ -336,7 +370,6 @@ def set_by_others(first: Run, second: Run) -> None:
 
 def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[Run, list[tuple[Tensor, Any]]]:
     """The step as a program, and the gradients of before on which it depends: (leaf, its gradient or None)."""
-    reach.movable = {id(t.array) for t, _ in reach.tensors.values() if movable(t)}
     first = attempt(function, reach, leaves)
     second: Run | None = None
     try:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import Tensor
+from ..optim.flat import MOVES
+from ..optim.method import Method
 from .recording import Run
 from .tree import Leaves, mapped
 
@@ -32,6 +34,7 @@ class Rehearsal(Run):
 
     def __enter__(self) -> Rehearsal:
         self.private.__enter__()
+        self.moves, MOVES[:] = MOVES[:], []  # what is moved from here on are copies
         self._remember()
         copies: dict[int, np.ndarray] = {}  # tensors that share an array go on sharing one
         for tensor, _ in self.reach.tensors.values():
@@ -42,6 +45,10 @@ class Rehearsal(Run):
 
     def __exit__(self, *exception: object) -> None:
         self.private.__exit__(*exception)
+        MOVES[:] = self.moves
+        for optimizer in self.reach.optimizers:
+            if isinstance(optimizer, Method):
+                optimizer.arrange()  # of the tensors' own memory again
 
     def perform(self) -> Any:
         """One run; what it returns, as plain arrays and numbers."""

@@ -43,8 +43,9 @@ class View:
         self.index, self.freed = index, freed
         self.grad: Any = None
 
-    def of(self, array: np.ndarray) -> np.ndarray:
-        for prim, args in self.path:
+    def of(self, array: np.ndarray, done: int = 0) -> np.ndarray:
+        """The same look into an array, of which the first steps are `done`."""
+        for prim, args in self.path[done:]:
             array = prim.function(array, *args)
         return array
 

@@ -85,8 +85,9 @@ class Script:
         self.facts, self.program, self.stem = facts, program, stem
         self.keys = self._keys()
         self.parts = Standalone(source, self.keys, facts.content, facts.kind)
-        read = set(program.memories()) | {m for whole in program.flat for m in program.flat[whole]}
-        read -= set(program.flat)
+        used = set(program.memories())
+        inside = {member for whole, members in program.flat.items() if whole in used for _, member in members}
+        read = (used | inside) - set(program.flat)
         self.homes = {value: self.parts.home(value) for value in facts.content if value in read}
         names = iter(self.parts.parameters)
         self.saved = self.parts.saved
@@ -195,7 +196,9 @@ class Script:
         if isinstance(tree, View):
             return self._view(tree)
         if isinstance(tree, Tensor):
-            value = next(v for v, h in (*self.facts.run.memory, *self.facts.run.aliases) if h is tree)
+            run = self.facts.run
+            known = (*run.memory, *run.aliases, *((one.value, one.tensor) for one in run.members))
+            value = next(v for v, h in known if h is tree)
             return f"{self._kept(value)}.copy()"
         if isinstance(tree, dict):
             return "{" + ", ".join(f"{literal(key)}: {self._returned(part)}" for key, part in tree.items()) + "}"
@@ -219,8 +222,12 @@ class Script:
         if view.index is not None:
             text = self.parts.returned[view.index]
         else:
-            text = self.local[view.home] if view.home in self.local else f"{self._kept(view.home)}.copy()"
-        for prim, args in view.path:
+            home, done = view.home, 0
+            for one in self.facts.run.members:
+                if one.whole is home and view.path[: len(one.path)] == one.path and one.value in self.facts.content:
+                    home, done = one.value, len(one.path)
+            text = self.local[home] if home in self.local else f"{self._kept(home)}.copy()"
+        for prim, args in view.path[done:] if view.index is None else view.path:
             text = self.parts.seen(text, prim.function, args)
         return text
 

@@ -108,12 +108,14 @@ class Standalone:
         members = self.source.program.flat.get(value)
         if members is None:
             return self.weight(value)
-        start = 0
-        for member in members:
+        for start, member in members:
             part = f"{name}[{start}:{start + member.size}]"
             self._home.setdefault(member, part if len(member.shape) == 1 else f"{part}.reshape{spelled(member.shape)}")
-            start += member.size
-        rows = "".join(f"    {self.weight(member)}.ravel(),\n" for member in members)
+        rows, end = "", 0
+        for start, member in sorted(members, key=lambda pair: pair[0]):
+            rows += f"    np.zeros({start - end}{dtype_text(value.dtype)}),\n" * (start > end)
+            rows, end = f"{rows}    {self.weight(member)}.ravel(),\n", start + member.size
+        rows += f"    np.zeros({value.size - end}{dtype_text(value.dtype)}),\n" * (value.size > end)
         return f"np.concatenate([\n{rows}])"
 
     def weight(self, value: Value) -> str:

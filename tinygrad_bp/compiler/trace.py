@@ -20,10 +20,11 @@ from ..core import Tensor
 from ..errors import CompileError
 from ..memory import CLOCK, caller
 from ..nn import hooks
-from . import spelling, strides
+from ..optim.flat import gather
+from . import looks, spelling, strides
 from .capture import Entry, Place
 from .live import Live
-from .program import ASSIGN, CONSTANT, RESULT, SETTING, Call, Primitive, Program, Value
+from .program import ASSIGN, CONSTANT, GATHER, RESULT, SETTING, Call, Primitive, Program, Value, in_rows
 from .tracer import Storage, Tracer, real_of, traced
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Trace:
         self.conditions: list[tuple[Any, Value, Any, Any]] = []  # (comparison, or None: is; setting; number; outcome)
         self.derived: list[tuple[Any, Any, Any, bool]] = []  # the same for numbers made of settings: (…, Live, …, …)
         self.asked: dict[Value, str] = {}  # settings whose value Python code asked for, and where
+        self.gathered: dict[Value, Any] = {}  # gradients that an optimiser laid side by side: into what, from where on
+        self.notes: dict[Any, Any] = {}  # what optimisers have to know until the end of the step
         self.layout = False  # whether anybody asked how an array lies in memory
         self.written: list[Storage] = []
         self.places: dict[Value, Place] = {}  # where each setting is read
@@ -193,8 +196,7 @@ class Trace:
         new = new if traced(new) else np.asarray(new, target.dtype)
         same = getattr(new, "shape", ()) == target.shape and getattr(new, "dtype", None) == target.dtype
         value, real = self.lower(new), storage.actual
-        turned = storage.home is not None and storage.home.movable and not real.flags.c_contiguous  # by the pass `turn`
-        if target.path or not same or (value.strides != real.strides and not turned):
+        if target.path or not same or value.strides != real.strides:
             out = Value(RESULT, real.shape, real.dtype, "", self._scope, real.strides)
             self.write_down(ASSIGN, (Known(storage.value), new, target.path), {}, [out])
             value = out
@@ -208,7 +210,25 @@ class Trace:
             return function(*args)
         if function is dialect.taken:
             spelling.no_mask(self, args[1])
-        return self.record("opaque", function.__name__, function, args, {})
+        name = function.__name__
+        return self._gathered(args) if function is gather else self.record("opaque", name, function, args, {})
+
+    def _gathered(self, arrays: tuple[Any, ...]) -> Tracer:
+        """An optimiser's gradients side by side: that is where they are from then on."""
+        real: Any = gather(*real_of(arrays))
+        self.write_down(GATHER, arrays, {}, [out := Value(RESULT, real.shape, real.dtype, "gradients")])
+        whole, start = Tracer(Storage(self, real, out), real), 0
+        for array in arrays:
+            self.gathered.setdefault(self.lower(array), (whole, start))
+            start += array.size
+        return whole
+
+    def where_gathered(self, value: Value) -> Value:
+        """The view of what a value was gathered into, if it was and lies alike there; else the value itself."""
+        if value not in self.gathered or not in_rows(value):
+            return value
+        whole, start = self.gathered[value]
+        return Tracer(whole.storage, whole.actual, looks.stretch_of(self, start, value.size, value.shape)).value()
 
     def check(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
         function(*real_of(args))
@@ -241,7 +261,8 @@ class Trace:
     def rest(self) -> None:
         """Let go of all that only the recording itself needed: constants, and the frame of the backward pass."""
         self._pass = None
-        for table in (self.written, self._primitives, self._constants, self._states, self._guarded):
+        self._guarded.clear()
+        for table in (self.written, self.notes, self.gathered, self._primitives, self._constants, self._states):
             table.clear()
 
     # ------------------------------------------------------------ numbers
@@ -250,8 +271,8 @@ class Trace:
             raise ValueError("item: only an array of one entry is a number")
         if x.storage.value.kind == CONSTANT:
             return x.actual.item()
-        if x.storage.known() and not x.path:
-            place = Place(Entry(x.storage.real), 0, x.storage.home.name)
+        if x.storage.known():
+            place = Place(Entry(x.looked(x.storage.real)), 0, x.value().name or x.storage.home.name)
             return self.setting(place, x.actual.item())
         value = Value(RESULT, (), None, scope=self._scope)
         self.write_down(self.primitive("number", "item", item), (x,), {}, [value])

@@ -36,13 +36,15 @@ class Storage:
     before the first write, so that nobody learns of it.
     """
 
-    __slots__ = ("__weakref__", "actual", "home", "real", "trace", "value", "version")
+    __slots__ = ("__weakref__", "actual", "home", "parts", "real", "trace", "value", "version", "views")
 
     def __init__(self, trace: Trace, actual: np.ndarray, value: Value) -> None:
         self.trace, self.value, self.version = trace, value, 0
         self.real: Any = actual
         self.actual: Any = actual
         self.home: Any = None  # the memory of the program that this is, if it outlives the step
+        self.views: dict[Any, Any] = {}  # (Value, id of a step on a path) → the view of it, its array, the step
+        self.parts: dict[int, Owner] = {}  # where several tensors lie in it: the first step to each, and who it is
 
     def known(self) -> bool:
         """Whether it still holds what it held before the step, in memory that outlives it."""
@@ -57,6 +59,12 @@ class Storage:
         self.actual[...] = self.real
 
 
+class Owner:
+    """Whose memory a part of a longer one is: a write to it is none to its neighbours (`memory.py`)."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Tracer(Duck):
     """An array's stand-in; see the head of this file."""
 
@@ -68,6 +76,12 @@ class Tracer(Duck):
         self._read: tuple[int, Any] = (-1, None)
 
     # ------------------------------------------------------------ what it is
+    @property
+    def owner(self) -> Any:
+        """What stands for the array that owns this memory."""
+        storage = self.storage
+        return storage.parts.get(id(self.path[0]), storage) if storage.parts and self.path else storage
+
     @property
     def actual(self) -> Any:
         """The array that the recording computes with."""
@@ -120,11 +134,14 @@ class Tracer(Duck):
             whole: Value = storage.value
             return whole
         if self._read[0] != storage.version:
-            value = storage.value
-            real = storage.actual
-            for prim, args in self.path:
-                real = prim.function(real, *args)
-                value = storage.trace.view(prim, value, args, real)
+            value, real = storage.value, storage.actual
+            for step in self.path:
+                known = storage.views.get((value, id(step)))
+                if known is None:
+                    prim, args = step
+                    real = prim.function(real, *args)
+                    known = storage.views[value, id(step)] = storage.trace.view(prim, value, args, real), real, step
+                value, real, _ = known
             self._read = storage.version, value
         found: Value = self._read[1]
         return found

@@ -47,8 +47,8 @@ def differences(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
     for watch in run.reach.watched:
         if not (isinstance(watch, Cache) or watch.same()):
             yield f"{watch.name!r} changes from call to call. {AS_TENSOR}"
-    for value, holder in plan.used:
-        if isinstance(holder, Tensor) and holder.array is not plan.given[value]:
+    for value, holder, array in plan.used:
+        if isinstance(holder, Tensor) and holder.array is not array:
             yield (
                 f"the tensor {value.name!r} gets another array from call to call. Write into the one that it has: "
                 "`with tg.no_grad(): x.copy_(new)`"

@@ -15,6 +15,7 @@ from ..core import Leaf, Tensor, wrap
 from ..errors import ArgumentError, DtypeError, GraphError, StateDictError, TensorError, kind_of
 from ..nn.module import Module
 from ..nn.state import plain_array
+from .parts import COUNT
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
@@ -73,14 +74,23 @@ def require_kinds(optimizer: Optimizer, group: Mapping[str, Any]) -> None:
             shape = value.array.shape
             raise ArgumentError(f"{name}: {key} as a Tensor must be a single number, not of shape {shape}")
         if not isinstance(value, int | float | np.integer | np.floating | Tensor):
-            fix = f": write {key}={value}" if isinstance(value, str) and _is_number(value) else ""
+            fix = f": write {key}={value}" if isinstance(value, str) and is_number(value) else ""
             raise DtypeError(f"{name}: {key} must be a number, not {kind_of(value)}{fix}")
     for key in optimizer.flags:
         if not isinstance(group[key], bool | np.bool_ | int | None):
             raise DtypeError(f"{name}: {key} must be True or False, not {kind_of(group[key])}")
 
 
-def _is_number(text: str) -> bool:
+def number(value: Any) -> Any:
+    """A setting as a Python number, which is weak in dtype: of a number, or of a Tensor of one entry."""
+    if isinstance(value, float):
+        return float(value)
+    value = value.array.item() if isinstance(value, Tensor) else value
+    return value.item() if isinstance(value, np.generic) else float(value) if isinstance(value, int) else value
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is one."""
     try:
         float(text)
     except ValueError:
@@ -154,11 +164,13 @@ def _fault(optimizer: Optimizer, key: Any, value: Any, p: Any) -> str:
     known = optimizer.remembered
     if known is not None and key not in known:
         return f"{type(optimizer).__name__} remembers only {', '.join(known)}: is it another method's state?"
-    array = plain_array(value)
+    counts = known is not None and key == COUNT
+    array = np.asarray(value) if counts and isinstance(value, int | float) else plain_array(value)
     if isinstance(array, np.ndarray):
-        fits = array.shape == p.array.shape or (known is None and not array.ndim)
+        shape = () if counts else p.array.shape
+        fits = array.shape == shape or (known is None and not array.ndim)
         if not fits:
-            return f"{array.shape} given, {p.array.shape} expected"
+            return f"{array.shape} given, {shape} expected"
         if array.dtype.kind not in "biuf":
             return f"{array.dtype} given, {p.array.dtype} expected"
     elif known is not None and value is not None:
@@ -168,6 +180,8 @@ def _fault(optimizer: Optimizer, key: Any, value: Any, p: Any) -> str:
 
 def _copied(optimizer: Optimizer, key: str, value: Any, p: Any) -> Any:
     """A value of the state for parameter p: tensors in a memory of their own, those of p's shape in p's dtype."""
+    if key == COUNT and COUNT in (optimizer.remembered or ()):
+        return wrap(np.array(number(value), np.float32))
     array = plain_array(value)
     if not isinstance(array, np.ndarray):
         return deepcopy(value)

@@ -110,21 +110,24 @@ class Optimizer:
                 raise DtypeError(f"{self._name}.step: a closure is a function, not {kind_of(closure)}; {fix}")
             with enable_grad():
                 loss = closure()
+        self._step()
+        return loss
+
+    def _step(self) -> None:
         ready = []
         for group in self.param_groups:
             self.check(group)
-            params, arrays = [], []
-            for p in group["params"]:
-                grad = p._grad
-                if grad is not None:
-                    array, g = p.array, grad.array
-                    if g.shape != array.shape or g.dtype is not array.dtype or not array.flags.writeable:
-                        self._refuse(p)
-                    params.append(p)
-                    arrays.append(array)
-            ready.append((group, params, arrays))
+            ready.append((group, self._sound(group)))
         _write(self, ready) if TRACES and tracing() else _write_quietly(self, ready)  # a compiled update is few calls
-        return loss
+
+    def _sound(self, group: dict[str, Any]) -> list[Any]:
+        """The parameters of a group that have a gradient; raises if one of these does not fit."""
+        params = [p for p in group["params"] if p._grad is not None]
+        for p in params:
+            array, g = p.array, p._grad.array
+            if g.shape != array.shape or g.dtype is not array.dtype or not array.flags.writeable:
+                self._refuse(p)
+        return params
 
     def _refuse(self, p: Any) -> None:
         array, g = p.array, p._grad.array
@@ -168,22 +171,16 @@ class Optimizer:
         return f"{self._name} (\n{body}\n)"
 
 
-def _write(optimizer: Optimizer, ready: list[tuple[dict[str, Any], list[Any], list[Any]]]) -> None:
+def _write(optimizer: Optimizer, ready: list[tuple[dict[str, Any], list[Any]]]) -> None:
     """The second half of a step: everything has been checked."""
     by = f"{optimizer.__class__.__name__}.step"
-    for group, params, arrays in ready:
+    for group, params in ready:
         optimizer.update(group, params)
-        stamp_all(arrays, by, "optimizer.step")
+        stamp_all([p.array for p in params], by, "optimizer.step")
 
 
 # A warning made an error must not stop halfway; overflow shows in the loss. As a decorator errstate costs half.
 _write_quietly = np.errstate(all="ignore")(_write)
-
-
-def number(value: Any) -> Any:
-    """A setting as a Python number, which is weak in dtype: of a number, or of a Tensor of one entry."""
-    value = value.array.item() if isinstance(value, Tensor) else value
-    return float(value) if isinstance(value, int | float) else value
 
 
 REQUIRED = object()  # a setting without a default

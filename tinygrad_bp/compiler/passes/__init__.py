@@ -1,7 +1,7 @@
 """The passes: small functions from program to program, in the order in which they run.
 
 You will know what the compiler does to a step before it writes it down. Each pass can be switched off by its name,
-`tg.compile(step, without=("flat",))`. Read `words.py` next, then the passes in the order of the table.
+`tg.compile(step, without=("stack",))`. Read `words.py` next, then the passes in the order of the table.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from .algebra import algebra
 from .bias import bias
 from .common import common
 from .dead import dead
-from .flat import flat
 from .fold import fold
 from .scale import scale
 from .sigmoid import sigmoid
 from .stack import stack
 from .sums import sums
-from .turn import turn
 from .words import rebuilt
 
 if TYPE_CHECKING:
@@ -50,9 +48,7 @@ PASSES: dict[str, Pass] = {
         Pass("sums", sums, "other small sums by products with ones", False),
         Pass("sigmoid", sigmoid, "write the sigmoid of few numbers in three calls", False),
         Pass("scale", scale, "make one factor of two", False),
-        Pass("turn", turn, "lay a first layer's weight out as it is read", False),
         Pass("stack", stack, "compute the slopes of several layers at once", True),
-        Pass("flat", flat, "update all parameters at once, in one piece of memory", True),
     )
 }
 

@@ -1,0 +1,4 @@
+# Written by `python -m tinygrad_bp.stub`.
+from .adam import Adam as Adam
+from .optimizer import Optimizer as Optimizer
+from .sgd import SGD as SGD
