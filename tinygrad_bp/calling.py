@@ -12,7 +12,7 @@ import numpy as np
 
 from .alarms import silence
 from .alias import on_its_own, register
-from .core import Tensor, recorded, wrap
+from .core import OUTPUT, Tensor, leading, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
 from .errors import FORGOT, AxisError, DtypeError, ShapeError, TensorError, kind_of
@@ -44,6 +44,7 @@ def operand(value: Any, op: Op) -> Any:
 
 def unary(op: Op) -> Callable[[Any], Any]:
     forward, pick = op.forward, op.pick[0]
+    of_input, of_output = op.roles[0] == (0,), op.roles[0] == (OUTPUT,)
 
     def call(x: Any) -> Any:
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
@@ -57,7 +58,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
             y = as_array(y)
         if not MODE.grad:
             return unrecorded(op, y, (node,))
-        return recorded(op, ((node, 0, pick((array, y))),), y)
+        return leading(op, node, 0, y if of_output else array if of_input else pick((array, y)), None, y)
 
     return call
 
@@ -65,6 +66,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
 def binary(op: Op) -> Callable[[Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b = op.pick
+    a_of_b, b_of_a = op.roles[0] == (1,), op.roles[1] == (0,)
 
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
@@ -92,14 +94,12 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             y = as_array(y)
         if not MODE.grad:
             return unrecorded(op, y, (m, n))
-        values = (u, v, y)
         if n is None:
-            edges: tuple[Any, ...] = ((m, 0, pick_a(values)),)
-        elif m is None:
-            edges = ((n, 1, pick_b(values)),)
-        else:
-            edges = ((m, 0, pick_a(values)), (n, 1, pick_b(values)))
-        return recorded(op, edges, y)
+            return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), None, y)
+        second = u if b_of_a else pick_b((u, v, y))
+        if m is None:
+            return leading(op, n, 1, second, None, y)
+        return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), (n, 1, second, None), y)
 
     return call
 
@@ -107,6 +107,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
 def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b, pick_c = op.pick
+    a_of_b, b_of_a = op.roles[0] == (1,), op.roles[1] == (0,)
 
     def call(a: Any, b: Any, c: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
@@ -125,8 +126,11 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
         if type(y) is not ndarray:
             y = as_array(y)
         values = (u, v, w, y)
-        second, third = (n, 1, pick_b(values)), (o, 2, pick_c(values))
-        return recorded(op, (second, third) if m is None else ((m, 0, pick_a(values)), second, third), y)
+        third = (o, 2, pick_c(values), None)
+        second = u if b_of_a else pick_b(values)
+        if m is None:
+            return leading(op, n, 1, second, third, y)
+        return leading(op, m, 0, v if a_of_b else pick_a(values), (n, 1, second, third), y)
 
     return call
 

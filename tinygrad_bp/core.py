@@ -20,7 +20,7 @@ from .errors import FORGOT, DtypeError, GraphError, ShapeError, kind_of
 from .memory import CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ._tensor import Tensor as FullTensor
 
@@ -32,31 +32,63 @@ PLAIN = -2  # the role of a saved value that is no tensor: an axis, a shape, a c
 KEEP = -1  # the key of the hook that keeps a gradient (`retain_grad`): it runs last, and stays with its tensor
 
 
-class Node:
-    """One recorded operation: `edges` lead to the nodes of the inputs that need a gradient.
+FREED = -1  # the index in a node whose edges were dropped by a backward pass
+NO_EDGE: tuple[Any, ...] = (None, 0, (), None)
 
-    An edge is (parent node, index of the rule, the values which that rule reads). `edges` is None once freed.
+
+def linked(edges: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Edges in the form in which a node holds them: each (parent, index, saved, the next one or None)."""
+    more: Any = None
+    for edge in reversed(edges):
+        more = (*edge, more)
+    return more or NO_EDGE
+
+
+class Node:
+    """One recorded operation: its edges lead to the nodes of the inputs that need a gradient.
+
+    An edge is (parent node, index of the rule, the values which that rule reads); `edges` shows them all, None once
+    freed. The first edge lies in `parent`, `index` and `saved`; `more` is the next, a tuple (parent, index, saved, more),
+    or None. So a node of a long chain is a single object for the garbage collector to walk. `saved` is a tuple, or the
+    only value itself if that is no tuple.
     `shape` and `dtype` are the output's; the cotangent that arrives here has the same.
     """
 
-    __slots__ = ("__weakref__", "dtype", "edges", "hooks", "made", "op", "shape")
+    __slots__ = ("__weakref__", "dtype", "hooks", "index", "made", "more", "op", "parent", "saved", "shape")
 
     def __init__(self, op: Any, edges: tuple[Any, ...], shape: Any, dtype: Any) -> None:
         self.op = op
-        self.edges: tuple[Any, ...] | None = edges
+        self.edges = edges
         self.shape = shape
         self.dtype = dtype
         self.made = CLOCK[0]
         self.hooks: dict[int, Hook] | None = None
 
-    def dress(self, edges: tuple[Any, ...], index: int, saved: tuple[Any, ...]) -> list[Any]:
+    @property
+    def edges(self) -> tuple[tuple[Node, int, tuple[Any, ...]], ...] | None:
+        """All edges; the hot path reads the slots themselves."""
+        found: list[Any] = []
+        parent, index, saved, more = self.parent, self.index, self.saved, self.more
+        while parent is not None:
+            found.append((parent, index, saved if type(saved) is tuple else (saved,)))
+            parent, index, saved, more = more or NO_EDGE
+        return None if self.index == FREED else tuple(found)
+
+    @edges.setter
+    def edges(self, edges: Sequence[tuple[Node, int, tuple[Any, ...]]] | None) -> None:
+        self.parent, self.index, self.saved, self.more = NO_EDGE if edges is None else linked(edges)
+        if edges is None:
+            self.index = FREED
+
+    def dress(self, index: int, saved: Any) -> tuple[Any, ...]:
         """The saved values of one edge as Tensors: inputs and outputs get their nodes back."""
-        parents = {i: parent for parent, i, _ in edges}
+        parents = {i: parent for parent, i, _ in self.edges or ()}
         parents[OUTPUT] = self
-        return [
+        values = saved if type(saved) is tuple else (saved,)
+        return tuple([
             wrap(value, parents.get(role)) if role != PLAIN and isinstance(value, Array) else value
-            for value, role in zip(saved, self.op.roles[index], strict=True)
-        ]
+            for value, role in zip(values, self.op.roles[index], strict=True)
+        ])
 
     def name(self) -> str:
         """The name that `repr` shows: `TanhBackward`."""
@@ -214,11 +246,16 @@ def wrap(array: Any, node: Node | None = None) -> FullTensor:
     return tensor
 
 
-def recorded(op: Any, edges: tuple[Any, ...], array: Any) -> FullTensor:
-    """The output of a recorded operation, with its node; written out, since a small network spends its time here."""
+def recorded(op: Any, edges: Sequence[tuple[Any, ...]], array: Any) -> FullTensor:
+    """The output of a recorded operation, with its node."""
+    return leading(op, *linked(edges), array)
+
+
+def leading(op: Any, parent: Any, index: int, saved: Any, more: Any, array: Any) -> FullTensor:
+    """The same, with edges as a node holds them; written out, since a small network spends its time here."""
     node: Node = _new(Node)
-    node.op, node.edges, node.shape, node.dtype = op, edges, array.shape, array.dtype
-    node.made, node.hooks = CLOCK[0], None
+    node.op, node.parent, node.index, node.saved, node.more = op, parent, index, saved, more
+    node.shape, node.dtype, node.made, node.hooks = array.shape, array.dtype, CLOCK[0], None
     tensor: FullTensor = _new(Tensor)
     tensor.array, tensor.node, tensor._grad = array, node, None
     return tensor
