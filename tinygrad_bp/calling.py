@@ -12,7 +12,7 @@ import numpy as np
 
 from .alarms import silence
 from .alias import on_its_own, register
-from .core import OUTPUT, Tensor, leading, recorded, wrap
+from .core import MORE, OUTPUT, Tensor, leading, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
 from .errors import FORGOT, AxisError, DtypeError, ShapeError, TensorError, kind_of
@@ -58,6 +58,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
             y = as_array(y)
         if not MODE.grad:
             return unrecorded(op, y, (node,))
+        node.fan = MORE[node.fan]
         return leading(op, node, 0, y if of_output else array if of_input else pick((array, y)), None, y)
 
     return call
@@ -94,12 +95,15 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             y = as_array(y)
         if not MODE.grad:
             return unrecorded(op, y, (m, n))
-        if n is None:
-            return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), None, y)
-        second = u if b_of_a else pick_b((u, v, y))
-        if m is None:
-            return leading(op, n, 1, second, None, y)
-        return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), (n, 1, second, None), y)
+        more = None
+        if n is not None:
+            n.fan = MORE[n.fan]
+            second = u if b_of_a else pick_b((u, v, y))
+            if m is None:
+                return leading(op, n, 1, second, None, y)
+            more = (n, 1, second, None)
+        m.fan = MORE[m.fan]
+        return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), more, y)
 
     return call
 
@@ -107,7 +111,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
 def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b, pick_c = op.pick
-    a_of_b, b_of_a = op.roles[0] == (1,), op.roles[1] == (0,)
+    a_of_b, b_of_a, c_of_none = op.roles[0] == (1,), op.roles[1] == (0,), op.roles[2] == ()
 
     def call(a: Any, b: Any, c: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
@@ -125,12 +129,13 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
             return record(op, y, (u, v, w), (m, n, o), ())
         if type(y) is not ndarray:
             y = as_array(y)
-        values = (u, v, w, y)
-        third = (o, 2, pick_c(values), None)
-        second = u if b_of_a else pick_b(values)
+        n.fan, o.fan = MORE[n.fan], MORE[o.fan]
+        third = (o, 2, () if c_of_none else pick_c((u, v, w, y)), None)
+        second = u if b_of_a else pick_b((u, v, w, y))
         if m is None:
             return leading(op, n, 1, second, third, y)
-        return leading(op, m, 0, v if a_of_b else pick_a(values), (n, 1, second, third), y)
+        m.fan = MORE[m.fan]
+        return leading(op, m, 0, v if a_of_b else pick_a((u, v, w, y)), (n, 1, second, third), y)
 
     return call
 

@@ -32,6 +32,9 @@ PLAIN = -2  # the role of a saved value that is no tensor: an axis, a shape, a c
 KEEP = -1  # the key of the hook that keeps a gradient (`retain_grad`): it runs last, and stays with its tensor
 
 
+# How many nodes lead to a node, as far as it matters, and what that becomes with one more: MORE[fan]. A leaf stays one.
+UNUSED, ONE, SEVERAL, LEAF, NEVER = range(5)
+MORE = (ONE, SEVERAL, SEVERAL, LEAF)
 FREED = -1  # the index in a node whose edges were dropped by a backward pass
 NO_EDGE: tuple[Any, ...] = (None, 0, (), None)
 
@@ -40,6 +43,7 @@ def linked(edges: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Edges in the form in which a node holds them: each (parent, index, saved, the next one or None)."""
     more: Any = None
     for edge in reversed(edges):
+        edge[0].fan = MORE[edge[0].fan]
         more = (*edge, more)
     return more or NO_EDGE
 
@@ -54,7 +58,7 @@ class Node:
     `shape` and `dtype` are the output's; the cotangent that arrives here has the same.
     """
 
-    __slots__ = ("__weakref__", "dtype", "hooks", "index", "made", "more", "op", "parent", "saved", "shape")
+    __slots__ = ("__weakref__", "dtype", "fan", "hooks", "index", "made", "more", "op", "parent", "saved", "shape")
 
     def __init__(self, op: Any, edges: tuple[Any, ...], shape: Any, dtype: Any) -> None:
         self.op = op
@@ -62,6 +66,7 @@ class Node:
         self.shape = shape
         self.dtype = dtype
         self.made = CLOCK[0]
+        self.fan = UNUSED
         self.hooks: dict[int, Hook] | None = None
 
     @property
@@ -80,9 +85,17 @@ class Node:
         if edges is None:
             self.index = FREED
 
+    def parents(self) -> list[Node]:
+        """Where the edges lead, in order."""
+        found, parent, more = [], self.parent, self.more
+        while parent is not None:
+            found.append(parent)
+            parent, _, _, more = more or NO_EDGE
+        return found
+
     def dress(self, index: int, saved: Any) -> tuple[Any, ...]:
         """The saved values of one edge as Tensors: inputs and outputs get their nodes back."""
-        parents = {i: parent for parent, i, _ in self.edges or ()}
+        parents: dict[int, Node] = {i: parent for parent, i, _ in self.edges or ()}
         parents[OUTPUT] = self
         values = saved if type(saved) is tuple else (saved,)
         return tuple([
@@ -97,7 +110,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Node, int], ...]:
         """PyTorch's view of the edges: (node, output index) pairs."""
-        return tuple((parent, 0) for parent, _, _ in self.edges or ())
+        return tuple((parent, 0) for parent in self.parents())
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
@@ -125,6 +138,7 @@ class Leaf(Node):
         """The end at a tensor; or, without one, the end of a way that leads nowhere, for values like an array."""
         array = like if tensor is None else tensor.array
         super().__init__(_LeafOp, (), array.shape, array.dtype)
+        self.fan = LEAF
         self.owner: Any = nobody if tensor is None else weakref.ref(tensor)
         self.taken: Any = nobody  # the `.grad` that somebody read, who may keep it longer than its tensor
 
@@ -252,12 +266,22 @@ def recorded(op: Any, edges: Sequence[tuple[Any, ...]], array: Any) -> FullTenso
 
 
 def leading(op: Any, parent: Any, index: int, saved: Any, more: Any, array: Any) -> FullTensor:
-    """The same, with edges as a node holds them; written out, since a small network spends its time here."""
+    """The same, with edges as a node holds them, counted; written out, since a small network spends its time here."""
     node: Node = _new(Node)
-    node.op, node.parent, node.index, node.saved, node.more = op, parent, index, saved, more
-    node.shape, node.dtype, node.made, node.hooks = array.shape, array.dtype, CLOCK[0], None
+    node.op = op
+    node.parent = parent
+    node.index = index
+    node.saved = saved
+    node.more = more
+    node.shape = array.shape
+    node.dtype = array.dtype
+    node.made = CLOCK[0]
+    node.fan = UNUSED
+    node.hooks = None
     tensor: FullTensor = _new(Tensor)
-    tensor.array, tensor.node, tensor._grad = array, node, None
+    tensor.array = array
+    tensor.node = node
+    tensor._grad = None
     return tensor
 
 
