@@ -58,7 +58,6 @@ def unary(op: Op) -> Callable[[Any], Any]:
             y = as_array(y)
         if not MODE.grad:
             return unrecorded(op, y, (node,))
-        node.fan = MORE[node.fan]
         return leading(op, node, 0, y if of_output else array if of_input else pick((array, y)), None, y)
 
     return call
@@ -71,8 +70,8 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
 
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
-        v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
-        if type(u) is ndarray and type(v) is ndarray:
+        v, n = (b.array, b.node) if isinstance(b, Tensor) else (b if type(b) is float else operand(b, op), None)
+        if type(u) is type(v) is ndarray:
             if not u.dtype is v.dtype is not HALF:
                 if op.adds_up:
                     return apply(op, (a, b), ())
@@ -95,15 +94,13 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             y = as_array(y)
         if not MODE.grad:
             return unrecorded(op, y, (m, n))
-        more = None
-        if n is not None:
-            n.fan = MORE[n.fan]
-            second = u if b_of_a else pick_b((u, v, y))
-            if m is None:
-                return leading(op, n, 1, second, None, y)
-            more = (n, 1, second, None)
-        m.fan = MORE[m.fan]
-        return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), more, y)
+        if n is None:
+            return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), None, y)
+        second = u if b_of_a else pick_b((u, v, y))
+        if m is None:
+            return leading(op, n, 1, second, None, y)
+        n.fan = MORE[n.fan]
+        return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), (n, 1, second, None), y)
 
     return call
 
@@ -129,12 +126,12 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
             return record(op, y, (u, v, w), (m, n, o), ())
         if type(y) is not ndarray:
             y = as_array(y)
-        n.fan, o.fan = MORE[n.fan], MORE[o.fan]
+        o.fan = MORE[o.fan]
         third = (o, 2, () if c_of_none else pick_c((u, v, w, y)), None)
         second = u if b_of_a else pick_b((u, v, w, y))
         if m is None:
             return leading(op, n, 1, second, third, y)
-        m.fan = MORE[m.fan]
+        n.fan = MORE[n.fan]
         return leading(op, m, 0, v if a_of_b else pick_a((u, v, w, y)), (n, 1, second, third), y)
 
     return call

@@ -40,10 +40,14 @@ NO_EDGE: tuple[Any, ...] = (None, 0, (), None)
 
 
 def linked(edges: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Edges in the form in which a node holds them: each (parent, index, saved, the next one or None)."""
+    """Edges in the form in which a node holds them: each (parent, index, saved, the next one or None).
+
+    The parents but the first are told that they have one consumer more; the first is by whoever makes the node.
+    """
     more: Any = None
     for edge in reversed(edges):
-        edge[0].fan = MORE[edge[0].fan]
+        if more:
+            more[0].fan = MORE[more[0].fan]
         more = (*edge, more)
     return more or NO_EDGE
 
@@ -82,6 +86,8 @@ class Node:
     @edges.setter
     def edges(self, edges: Sequence[tuple[Node, int, tuple[Any, ...]]] | None) -> None:
         self.parent, self.index, self.saved, self.more = NO_EDGE if edges is None else linked(edges)
+        if self.parent is not None:
+            self.parent.fan = MORE[self.parent.fan]
         if edges is None:
             self.index = FREED
 
@@ -266,7 +272,9 @@ def recorded(op: Any, edges: Sequence[tuple[Any, ...]], array: Any) -> FullTenso
 
 
 def leading(op: Any, parent: Any, index: int, saved: Any, more: Any, array: Any) -> FullTensor:
-    """The same, with edges as a node holds them, counted; written out, since a small network spends its time here."""
+    """The same, with edges as a node holds them; written out, since a small network spends its time here."""
+    if parent is not None:
+        parent.fan = MORE[parent.fan]
     node: Node = _new(Node)
     node.op = op
     node.parent = parent

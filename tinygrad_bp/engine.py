@@ -47,43 +47,54 @@ def run_backward(
     found: list[tuple[Node, Any, bool]] = []
     for node, g in (roots if live is None else [root for root in roots if root[0] in live]):
         _arrive(node, g, True, create, end, waiting, totals, ready)
+    _walk(ready, found, totals, (waiting, live, targets, single, end, retain, create))
+    for node, (g, borrowed) in totals.items():
+        found.append((node, run_hooks(node, g, create), True) if node.hooks else (node, g, borrowed))
+    return found
+
+
+def _walk(ready: list[Any], found: list[Any], totals: dict[Node, Any], settings: tuple[Any, ...]) -> None:
+    """Every node that is or becomes ready, each once."""
+    waiting, live, targets, single, end, retain, create = settings
     while ready:
         node, g, borrowed = ready.pop()
         if node.hooks:
             g, borrowed = run_hooks(node, g, create), True
         if targets is not None and node in targets:
             found.append((node, g, borrowed))
-        rules = node.op.pure if create else node.op.rules
+        if (parent := node.parent) is None:
+            continue
+        op, index, saved = node.op, node.index, node.saved
+        rules, more = op.pure if create else op.rules, node.more
         if TRACES and (trace := tracing()):
             trace.entering(node, g)
         written = node.made != CLOCK[0]  # something was, since this node was made: is it what a rule will read?
-        parent, index, saved, more = node.parent, node.index, node.saved, node.more
-        while parent is not None:
+        while True:
             if live is None or parent in live:
                 if written:
-                    check_saved(saved, node.made, node.op.name)
-                if create:
-                    saved = node.dress(index, saved)
+                    check_saved(saved, node.made, op.name)
+                saved = node.dress(index, saved) if create else saved
                 try:  # a call without a star is a quarter of a microsecond shorter, and most rules read one value
-                    if type(saved) is tuple:
-                        new = rules[index](g, *saved) if saved else rules[index](g)
-                    else:
+                    if type(saved) is not tuple:
                         new = rules[index](g, saved)
+                    else:
+                        new = rules[index](g, *saved) if saved else rules[index](g)
                     if new.shape != parent.shape or new.dtype is not parent.dtype:
                         new = fit(new, parent, node)
                 except TypeError as error:
                     new = _noisy(error, rules[index], g, saved, parent, node)
+                lent = create or new is g or new.base is not None
                 if parent.fan == single:
-                    ready.append((parent, new, create or new is g or new.base is not None))
+                    ready.append((parent, new, lent))
+                elif parent.fan == end and parent not in totals:
+                    totals[parent] = new, lent
                 else:
-                    lent = create or new is g or new.base is not None
                     _arrive(parent, new, lent, create, end, waiting, totals, ready)
-            parent, index, saved, more = more or NO_EDGE
-        if not retain and (node.op.saves or _holds_arrays(node)):  # what holds nothing may be walked again
+            if more is None:
+                break
+            parent, index, saved, more = more
+        if not retain and (op.saves or _holds_arrays(node)):  # what holds nothing may be walked again
             node.parent, node.index, node.saved, node.more = GONE
-    for node, (g, borrowed) in totals.items():
-        found.append((node, run_hooks(node, g, create), True) if node.hooks else (node, g, borrowed))
-    return found
 
 
 def _holds_arrays(node: Node) -> bool:
@@ -147,12 +158,12 @@ def _count_consumers(
     order, freed = list(waiting), None
     for node in order:  # grows as it is walked
         parent, more = node.parent, node.more
-        if parent is None and node.index == FREED:
-            if targets is None or len(targets) > 1 or node not in targets:  # it may lead to what is asked for
-                freed = node
-                break
-            continue  # what lies before the one target does not count
-        while parent is not None:
+        if parent is None:
+            if node.index != FREED or (targets is not None and len(targets) == 1 and node in targets):
+                continue  # the end; what lies before the one target does not count either
+            freed = node  # it may lead to what is asked for
+            break
+        while True:
             fan = parent.fan
             if fan == single:
                 order.append(parent)
@@ -162,7 +173,9 @@ def _count_consumers(
                 else:
                     waiting[parent] = 1
                     order.append(parent)
-            parent, _, _, more = more or NO_EDGE
+            if more is None:
+                break
+            parent, _, _, more = more
     if freed is not None:
         raise GraphError(
             f"backward through {freed.op.name} a second time: its saved values were freed by the first pass. "
