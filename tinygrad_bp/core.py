@@ -56,9 +56,9 @@ class Node:
     """One recorded operation: its edges lead to the nodes of the inputs that need a gradient.
 
     An edge is (parent node, index of the rule, the values which that rule reads); `edges` shows them all, None once
-    freed. The first edge lies in `parent`, `index` and `saved`; `more` is the next, a tuple (parent, index, saved, more),
-    or None. So a node of a long chain is a single object for the garbage collector to walk. `saved` is a tuple, or the
-    only value itself if that is no tuple.
+    freed. The first edge lies in `parent`, `index` and `saved`; `more` is the next one, as a tuple (parent, index,
+    saved, more), or None. So a node of a long chain is a single object for the garbage collector to walk. `saved` is a
+    tuple, or the only value itself if that is no tuple. `fan` tells how many nodes lead here, so far as it matters.
     `shape` and `dtype` are the output's; the cotangent that arrives here has the same.
     """
 
@@ -268,7 +268,8 @@ def wrap(array: Any, node: Node | None = None) -> FullTensor:
 
 def recorded(op: Any, edges: Sequence[tuple[Any, ...]], array: Any) -> FullTensor:
     """The output of a recorded operation, with its node."""
-    return leading(op, *linked(edges), array)
+    parent, index, saved, more = linked(edges)
+    return leading(op, parent, index, saved, more, array)
 
 
 def leading(op: Any, parent: Any, index: int, saved: Any, more: Any, array: Any) -> FullTensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .alarms import heard, rings, silence, warn
-from .core import FREED, KEEP, LEAF, NEVER, NO_EDGE, ONE, Node, Tensor, wrap
+from .core import FREED, KEEP, LEAF, NEVER, ONE, Node, Tensor, wrap
 from .duck import TRACES, Array, tracing
 from .errors import GraphError, ShapeError
 from .kernels import total
@@ -124,7 +124,7 @@ def _noisy_sum(error: TypeError, so_far: Any, new: Any, in_place: bool) -> Any:
 
 
 def _arrive(
-    node: Node, new: Any, borrowed: bool, create: bool, end: int, waiting: dict[Node, int], totals: Any, ready: list[Any]
+    node: Node, new: Any, borrowed: bool, create: bool, end: int, waiting: Any, totals: Any, ready: list[Any]
 ) -> None:
     """Add a contribution to a node's total; with the last one the node is ready."""
     if node in totals:
