@@ -28,6 +28,9 @@ ENVIRONMENT = {
 }
 # Without its bytecode a package is compiled at every import, and that is what would be timed.
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
+# The kernel is the one that NumPy chooses for this processor, as a user has it.
+for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+    ENVIRONMENT.pop(name, None)
 
 
 class WorkerError(Exception):

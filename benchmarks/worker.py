@@ -39,7 +39,10 @@ def about(peer: ModuleType, library: str) -> dict[str, Any]:
     else:
         try:
             pools = import_module("threadpoolctl").threadpool_info()
-            facts["threads"] = ", ".join(f"{pool['internal_api']} {pool['num_threads']}" for pool in pools)
+            facts["threads"] = ", ".join(
+                f"{pool['internal_api']} {pool['num_threads']} ({pool.get('architecture', 'kernel unknown')})"
+                for pool in pools
+            )
         except ModuleNotFoundError:
             facts["threads"] = "unknown (threadpoolctl is not installed)"
     return {"facts": facts, "functions": [name for name in dir(peer) if name.startswith("make_")]}

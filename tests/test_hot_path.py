@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -91,3 +92,84 @@ def test_the_hook_of_a_leaf_is_called_however_the_gradient_arrives() -> None:
     w.grad = None
     (w * w).sum().backward()
     np.testing.assert_array_equal(w.grad.array, [6, 6])
+
+
+def tracked(make: Any, start: Any, count: int = 1000) -> float:
+    """Objects that the garbage collector walks for each node of a chain."""
+    y = make(start)
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(count):
+        y = make(y)
+    gc.collect()
+    return (len(gc.get_objects()) - before) / count
+
+
+@pytest.mark.parametrize(
+    ("make", "most"),
+    [
+        (lambda t: t * 1.0001, 1),
+        (lambda t: t.tanh(), 1),
+        (lambda t: t.sum(), 1),
+        (lambda t: (t + t).tanh(), 3),  # three edges
+        (lambda t: tg.nn.functional.linear(t, tg.eye(1)), 1),
+    ],
+)
+def test_the_collector_walks_one_object_for_each_edge_of_a_chain(make: Any, most: int) -> None:
+    assert tracked(make, tg.ones(1, 1, requires_grad=True)) <= most + 0.02
+
+
+def test_edges_are_shown_as_they_were_given_and_none_once_freed() -> None:
+    a, b = tg.ones(2, requires_grad=True), tg.ones(2, requires_grad=True)
+    y = a * b
+    assert y.grad_fn.edges == ((a.node, 0, (b.array,)), (b.node, 1, (a.array,)))
+    assert y.grad_fn.parents() == [a.node, b.node]
+    assert y.grad_fn.next_functions == ((a.node, 0), (b.node, 0))
+    y.sum().backward()
+    assert y.grad_fn.edges is None
+    assert y.grad_fn.parents() == []
+    assert a.node.edges == ()
+
+
+def test_a_node_with_one_consumer_that_is_a_root_as_well_waits_for_both() -> None:
+    one = tg.ones(2)
+    for order, gradient in ((("y", "z"), 9), (("z", "y"), 9), (("z", "z"), 12)):
+        x = tg.ones(2, requires_grad=True)
+        y = x * 3.0
+        made = {"y": y, "z": y * 2.0}
+        seen: list[Any] = []
+        y.register_hook(lambda g, seen=seen: seen.append(g.array.tolist()))
+        tg.autograd.backward([made[name] for name in order], [one, one])
+        np.testing.assert_array_equal(x.grad.array, [gradient] * 2)
+        assert seen == [[gradient / 3] * 2]  # once, with all that arrives
+
+
+@pytest.mark.parametrize("consumers", [1, 2, 3])
+@pytest.mark.parametrize("reached", [1, 2, 3])
+def test_a_node_waits_for_those_consumers_that_the_pass_reaches(consumers: int, reached: int) -> None:
+    x = tg.ones(2, requires_grad=True)
+    y = x * 3.0
+    parts = [y * float(k + 1) for k in range(consumers)][:reached]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole + part
+    tg.cat([whole, y.detach()]).sum().backward()
+    np.testing.assert_array_equal(x.grad.array, [3 * sum(range(1, len(parts) + 1))] * 2)
+
+
+def test_many_edges_of_one_node_lead_to_the_same_parent_and_to_others() -> None:
+    x, w = tg.ones(1, requires_grad=True), tg.ones(1, requires_grad=True)
+    y = x * 2.0
+    big = tg.cat([y, w, y] * 20_000)
+    big.sum().backward()
+    np.testing.assert_array_equal([x.grad.array[0], w.grad.array[0]], [80_000, 20_000])
+    del big  # its edges are linked; dropping them does not recurse
+
+
+def test_a_gradient_of_a_bias_is_the_sum_over_the_rows() -> None:
+    for rows in (0, 1, 2, 32, 256, 257):
+        for dtype in (tg.float16, tg.float32, tg.float64):
+            layer = nn.Linear(2, 3, dtype=dtype)
+            layer(tg.ones(rows, 2, dtype=dtype)).sum().backward()
+            assert layer.bias is not None
+            np.testing.assert_array_equal(layer.bias.grad.array, np.full(3, rows, layer.bias.array.dtype))

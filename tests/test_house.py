@@ -25,7 +25,7 @@ PACKAGE = Path(tg.__file__).parent
 # From the foundation upwards; a module imports from the rooms before its own, and from its own package.
 ROOMS = """
 errors | axes duck alarms | mode memory dtypes kernels files device cuda | header core fitting
-| engine alias joint refusals | dialect calling | declare | grammar ops | creation inplace random
+| engine alias joint refusals | dialect calling | gathering | declare | grammar ops | creation inplace random
 | conversion methods | numpy_api printing | autograd | sampling utilities | _tensor | serialize | checkpoints | nn
 | optim | data | gradcheck compiler draw reference stub_nn | stub testing | __main__
 """

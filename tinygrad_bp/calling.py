@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .alarms import silence
-from .alias import on_its_own, register
+from .alias import register
 from .axes import normal_axes
-from .core import Tensor, recorded, wrap
+from .core import MORE, OUTPUT, Tensor, leading, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
-from .errors import DtypeError, ShapeError, TensorError
+from .errors import DtypeError, TensorError
 from .joint import outputs_of
 from .kernels import HALF
 from .mode import MODE
@@ -47,6 +47,7 @@ def operand(value: Any, op: Op) -> Any:
 
 def unary(op: Op) -> Callable[[Any], Any]:
     forward, pick = op.forward, op.pick[0]
+    of_input, of_output = op.roles[0] == (0,), op.roles[0] == (OUTPUT,)
 
     def call(x: Any) -> Any:
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
@@ -60,7 +61,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
             y = as_array(y)
         if not MODE.grad:
             return unrecorded(op, y, (node,))
-        return recorded(op, ((node, 0, pick((array, y))),), y)
+        return leading(op, node, 0, y if of_output else array if of_input else pick((array, y)), None, y)
 
     return call
 
@@ -68,11 +69,12 @@ def unary(op: Op) -> Callable[[Any], Any]:
 def binary(op: Op) -> Callable[[Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b, *_ = op.pick
+    a_of_b, b_of_a = op.roles[0] == (1,), op.roles[1] == (0,)
 
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
-        v, n = (b.array, b.node) if isinstance(b, Tensor) else (operand(b, op), None)
-        if type(u) is ndarray and type(v) is ndarray:
+        v, n = (b.array, b.node) if isinstance(b, Tensor) else (b if type(b) is float else operand(b, op), None)
+        if type(u) is type(v) is ndarray:
             if not u.dtype is v.dtype is not HALF:
                 if op.adds_up:
                     return apply(op, (a, b), ())
@@ -95,14 +97,13 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
             y = as_array(y)
         if not MODE.grad:
             return unrecorded(op, y, (m, n))
-        values = (u, v, y)
         if n is None:
-            edges: tuple[Any, ...] = ((m, 0, pick_a(values)),)
-        elif m is None:
-            edges = ((n, 1, pick_b(values)),)
-        else:
-            edges = ((m, 0, pick_a(values)), (n, 1, pick_b(values)))
-        return recorded(op, edges, y)
+            return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), None, y)
+        second = u if b_of_a else pick_b((u, v, y))
+        if m is None:
+            return leading(op, n, 1, second, None, y)
+        n.fan = MORE[n.fan]
+        return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), (n, 1, second, None), y)
 
     return call
 
@@ -111,6 +112,7 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b, pick_c = op.pick
     without = binary(op) if op.optional[2] else None  # a linear map that has no bias
+    a_of_b, b_of_a, c_of_none = op.roles[0] == (1,), op.roles[1] == (0,), op.roles[2] == ()
 
     def call(a: Any, b: Any, c: Any = None) -> Any:
         if c is None and without is not None:
@@ -130,9 +132,13 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
             return record(op, y, (u, v, w), (m, n, o), ())
         if type(y) is not ndarray:
             y = as_array(y)
-        values = (u, v, w, y)
-        second, third = (n, 1, pick_b(values)), (o, 2, pick_c(values))
-        return recorded(op, (second, third) if m is None else ((m, 0, pick_a(values)), second, third), y)
+        o.fan = MORE[o.fan]
+        third = (o, 2, () if c_of_none else pick_c((u, v, w, y)), None)
+        second = u if b_of_a else pick_b((u, v, w, y))
+        if m is None:
+            return leading(op, n, 1, second, third, y)
+        n.fan = MORE[n.fan]
+        return leading(op, m, 0, v if a_of_b else pick_a((u, v, w, y)), (n, 1, second, third), y)
 
     return call
 
@@ -273,40 +279,6 @@ def as_number(result: Any) -> Any:
     return type(result)(*[part.reshape(()) for part in result])
 
 
-def listed(op: Op, args: tuple[Any, ...]) -> list[list[Any]]:
-    """The inputs of an operation that takes any number of them, as Tensors."""
-    if not args or isinstance(args[0], (Tensor, *Array)) or not hasattr(args[0], "__iter__"):
-        raise DtypeError(f"{op.name}: a list or tuple of tensors is expected: `tg.{op.name}([a, b], dim=0)`")
-    given = [x if isinstance(x, Tensor) else wrap(as_array(operand(x, op))) for x in args[0]]
-    if not given:
-        raise ShapeError(f"{op.name}: the list of tensors is empty")
-    return [given]
-
-
-def gathering(op: Op) -> Callable[..., Any]:
-    """The call of an operation with any number of inputs, which come in a list."""
-    front = op.front
-
-    def call(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        (given,) = listed(op, (tensors,))
-        try:
-            given, *params = front(given, *args, **kwargs) if front else fill(op, [given, *args], kwargs)
-        except UNCLEAR as error:
-            raise unclear(op, (given, *args), kwargs, error) from None
-        arrays, nodes = promote([x.array for x in given]), [x.node for x in given]
-        try:
-            y = as_array(op.forward(arrays, *params))
-        except (ValueError, TypeError, LookupError) as error:
-            y = once_more(op, (arrays,), tuple(params), error)
-        if not MODE.grad or not op.rules or not any(node is not None for node in nodes):
-            return unrecorded(op, y, nodes)
-        pick, shapes = op.pick, tuple([a.shape for a in arrays])
-        edges = [(n, i, pick(i, arrays, shapes, y, params)) for i, n in enumerate(nodes) if n is not None]
-        return recorded(op, tuple(edges), y)
-
-    return call
-
-
 def fill(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Sequence[Any]:
     """Arguments in the order (inputs…, parameters…), with the declared defaults."""
     tail = op.tails.get(len(args))
@@ -352,48 +324,6 @@ def reducing(op: Op) -> Callable[..., Any]:
         return fold(*values)
 
     return call if op.front else fold
-
-
-def composed(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The call of a composite: its inputs become Tensors, the rest is the function's own business."""
-    count = len(op.inputs)
-    function = reading_axis(op, function) if op.axis else function
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        given = listed(op, args) if op.many else [wrap(native(x)) if isinstance(x, Array) else x for x in args[:count]]
-        try:
-            result = function(*given, *args[count:], **kwargs)
-        except UNCLEAR as error:
-            raise unclear(op, args, kwargs, error) from None
-        for part in result if isinstance(result, tuple) else (result,):
-            if getattr(part, "_view", None) is not None:
-                on_its_own(part)
-        return result
-
-    return call
-
-
-def reading_axis(op: Op, function: Any) -> Callable[..., Any]:
-    """`function` with its axis as the declaration says; a 0-d input may count as a vector of one entry."""
-    place = function.__code__.co_varnames.index("axis")
-    back = function.__code__.co_argcount - place
-    default = (function.__defaults__ or ())[-back:-back + 1 or None] if len(function.__defaults__ or ()) >= back else ()
-
-    def read(x: Any, *args: Any, **kwargs: Any) -> Any:
-        given = [x, *args]
-        if not isinstance(x, Tensor) or not (len(given) > place or "axis" in kwargs or default):
-            return function(*given, **kwargs)
-        axis = given[place] if len(given) > place else kwargs.get("axis", *default)
-        axis = op.axis.read(axis, x.array.ndim, op.name)
-        if op.axis.vector and not x.array.ndim:
-            return as_number(read(x.reshape(1), *args, **kwargs))  # type: ignore[attr-defined]
-        if len(given) > place:
-            given[place] = axis
-        else:
-            kwargs["axis"] = axis
-        return function(*given, **kwargs)
-
-    return read
 
 
 silence(globals())

@@ -20,7 +20,7 @@ from .errors import FORGOT, DtypeError, GraphError, ShapeError, kind_of
 from .memory import CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ._tensor import Tensor as FullTensor
 
@@ -32,31 +32,82 @@ PLAIN = -2  # the role of a saved value that is no tensor: an axis, a shape, a c
 KEEP = -1  # the key of the hook that keeps a gradient (`retain_grad`): it runs last, and stays with its tensor
 
 
-class Node:
-    """One recorded operation: `edges` lead to the nodes of the inputs that need a gradient.
+# How many nodes lead to a node, as far as it matters, and what that becomes with one more: MORE[fan]. A leaf stays one.
+UNUSED, ONE, SEVERAL, LEAF, NEVER = range(5)
+MORE = (ONE, SEVERAL, SEVERAL, LEAF)
+FREED = -1  # the index in a node whose edges were dropped by a backward pass
+NO_EDGE: tuple[Any, ...] = (None, 0, (), None)
 
-    An edge is (parent node, index of the rule, the values which that rule reads). `edges` is None once freed.
+
+def linked(edges: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Edges in the form in which a node holds them: each (parent, index, saved, the next one or None).
+
+    The parents but the first are told that they have one consumer more; the first is by whoever makes the node.
+    """
+    more: Any = None
+    for edge in reversed(edges):
+        if more:
+            more[0].fan = MORE[more[0].fan]
+        more = (*edge, more)
+    return more or NO_EDGE
+
+
+class Node:
+    """One recorded operation: its edges lead to the nodes of the inputs that need a gradient.
+
+    An edge is (parent node, index of the rule, the values which that rule reads); `edges` shows them all, None once
+    freed. The first edge lies in `parent`, `index` and `saved`; `more` is the next one, as a tuple (parent, index,
+    saved, more), or None. So a node of a long chain is a single object for the garbage collector to walk. `saved` is a
+    tuple, or the only value itself if that is no tuple. `fan` tells how many nodes lead here, so far as it matters.
     `shape` and `dtype` are the output's; the cotangent that arrives here has the same.
     """
 
-    __slots__ = ("__weakref__", "dtype", "edges", "hooks", "made", "op", "shape")
+    __slots__ = ("__weakref__", "dtype", "fan", "hooks", "index", "made", "more", "op", "parent", "saved", "shape")
 
     def __init__(self, op: Any, edges: tuple[Any, ...], shape: Any, dtype: Any) -> None:
         self.op = op
-        self.edges: tuple[Any, ...] | None = edges
+        self.edges = edges
         self.shape = shape
         self.dtype = dtype
         self.made = CLOCK[0]
+        self.fan = UNUSED
         self.hooks: dict[int, Hook] | None = None
 
-    def dress(self, edges: tuple[Any, ...], index: int, saved: tuple[Any, ...]) -> list[Any]:
+    @property
+    def edges(self) -> tuple[tuple[Node, int, tuple[Any, ...]], ...] | None:
+        """All edges; the hot path reads the slots themselves."""
+        found: list[Any] = []
+        parent, index, saved, more = self.parent, self.index, self.saved, self.more
+        while parent is not None:
+            found.append((parent, index, saved if type(saved) is tuple else (saved,)))
+            parent, index, saved, more = more or NO_EDGE
+        return None if self.index == FREED else tuple(found)
+
+    @edges.setter
+    def edges(self, edges: Sequence[tuple[Node, int, tuple[Any, ...]]] | None) -> None:
+        self.parent, self.index, self.saved, self.more = NO_EDGE if edges is None else linked(edges)
+        if self.parent is not None:
+            self.parent.fan = MORE[self.parent.fan]
+        if edges is None:
+            self.index = FREED
+
+    def parents(self) -> list[Node]:
+        """Where the edges lead, in order."""
+        found, parent, more = [], self.parent, self.more
+        while parent is not None:
+            found.append(parent)
+            parent, _, _, more = more or NO_EDGE
+        return found
+
+    def dress(self, index: int, saved: Any) -> tuple[Any, ...]:
         """The saved values of one edge as Tensors: inputs and outputs get their nodes back."""
-        parents = {i: parent for parent, i, _ in edges}
+        parents: dict[int, Node] = {i: parent for parent, i, _ in self.edges or ()}
         parents[OUTPUT] = self
-        return [
+        values = saved if type(saved) is tuple else (saved,)
+        return tuple([
             wrap(value, parents.get(role)) if role != PLAIN and isinstance(value, Array) else value
-            for value, role in zip(saved, self.op.roles[index], strict=False)  # *xs has any number of roles
-        ]
+            for value, role in zip(values, self.op.roles[index], strict=False)  # *xs has any number of roles
+        ])
 
     def name(self) -> str:
         """The name that `repr` shows: `TanhBackward`."""
@@ -65,7 +116,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Node, int], ...]:
         """PyTorch's view of the edges: (node, output index) pairs."""
-        return tuple((parent, 0) for parent, _, _ in self.edges or ())
+        return tuple((parent, 0) for parent in self.parents())
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
@@ -93,6 +144,7 @@ class Leaf(Node):
         """The end at a tensor; or, without one, the end of a way that leads nowhere, for values like an array."""
         array = like if tensor is None else tensor.array
         super().__init__(_LeafOp, (), array.shape, array.dtype)
+        self.fan = LEAF
         self.owner: Any = nobody if tensor is None else weakref.ref(tensor)
         self.taken: Any = nobody  # the `.grad` that somebody read, who may keep it longer than its tensor
 
@@ -214,13 +266,31 @@ def wrap(array: Any, node: Node | None = None) -> FullTensor:
     return tensor
 
 
-def recorded(op: Any, edges: tuple[Any, ...], array: Any) -> FullTensor:
-    """The output of a recorded operation, with its node; written out, since a small network spends its time here."""
+def recorded(op: Any, edges: Sequence[tuple[Any, ...]], array: Any) -> FullTensor:
+    """The output of a recorded operation, with its node."""
+    parent, index, saved, more = linked(edges)
+    return leading(op, parent, index, saved, more, array)
+
+
+def leading(op: Any, parent: Any, index: int, saved: Any, more: Any, array: Any) -> FullTensor:
+    """The same, with edges as a node holds them; written out, since a small network spends its time here."""
+    if parent is not None:
+        parent.fan = MORE[parent.fan]
     node: Node = _new(Node)
-    node.op, node.edges, node.shape, node.dtype = op, edges, array.shape, array.dtype
-    node.made, node.hooks = CLOCK[0], None
+    node.op = op
+    node.parent = parent
+    node.index = index
+    node.saved = saved
+    node.more = more
+    node.shape = array.shape
+    node.dtype = array.dtype
+    node.made = CLOCK[0]
+    node.fan = UNUSED
+    node.hooks = None
     tensor: FullTensor = _new(Tensor)
-    tensor.array, tensor.node, tensor._grad = array, node, None
+    tensor.array = array
+    tensor.node = node
+    tensor._grad = None
     return tensor
 
 

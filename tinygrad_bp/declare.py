@@ -18,7 +18,7 @@ from itertools import chain, count, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from . import calling, dialect
+from . import calling, dialect, gathering
 from .core import OUTPUT, PLAIN
 from .joint import FIRST, reading_all
 from .kernels import in_single
@@ -284,7 +284,7 @@ def declare(op: Op, call: Any) -> Any:
 
 def callable_of(op: Op) -> Any:
     if op.many:
-        return declare(op, calling.gathering(op))
+        return declare(op, gathering.gathering(op))
     simple = not (op.params or op.front or op.outputs) and len(op.inputs) <= max(INPUTS)
     if any(op.optional):  # a rule must then find what it reads where it stands in the first two inputs
         simple = simple and op.optional == [False, False, True] and all(role in (0, 1) for role in chain(*op.roles[:2]))
@@ -341,7 +341,7 @@ def composite(function: Any = None, **options: Any) -> Any:
     options.setdefault("inputs", names[:1])
     doc = (function.__doc__ or "").strip().partition("\n")[0].rstrip(".")
     op = Op("composite", function, doc, (), options)
-    call = calling.composed(op, function)
+    call = gathering.composed(op, function)
     call.__doc__ = function.__doc__
     return declare(op, call)
 

@@ -43,7 +43,7 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     if isinstance(value, Duck):
         same = dtype is None or value.dtype == dtype
         return value if same else value.astype(dtype)
-    return np.asarray(value, dtype)
+    return np.asarray(value) if dtype is None else np.asarray(value, dtype)
 
 
 class Own(_local):

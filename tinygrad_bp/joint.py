@@ -48,10 +48,10 @@ class JointNode(Node):
 
     __slots__ = ()
 
-    def dress(self, edges: tuple[Any, ...], index: int, saved: tuple[Any, ...]) -> list[Any]:
-        parents = {i: parent for parent, i, _ in edges}
+    def dress(self, index: int, saved: Any) -> tuple[Any, ...]:
+        parents = {i: parent for parent, i, _ in self.edges or ()}
         roles = self.op.roles[index]
-        return [self._dressed(value, role, parents) for value, role in zip(saved, roles, strict=True)]
+        return tuple([self._dressed(value, role, parents) for value, role in zip(saved, roles, strict=True)])
 
     def _dressed(self, value: Any, role: int, parents: dict[int, Any]) -> Any:
         if role == PLAIN or not isinstance(value, Array):

@@ -69,9 +69,9 @@ def stamp_all(arrays: list[np.ndarray], by: str, where: str) -> None:
         entry.time, entry.by, entry.where = time, by, where
 
 
-def check_saved(saved: tuple[Any, ...], made: int, op: str) -> None:
+def check_saved(saved: Any, made: int, op: str) -> None:
     """Raise if an array in `saved`, kept by a node of `op` made at time `made`, was overwritten since."""
-    for value in saved:
+    for value in saved if type(saved) is tuple else (saved,):
         if isinstance(value, Array):
             entry = STAMPS.get(id(buffer_of(value)))
             if entry is not None and entry.time > made:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import Leaf, Tensor
+from ..core import FREED, Leaf, Tensor
 from ..engine import run_backward
 from ..errors import CompileError, TensorError
 from ..mode import MODE
@@ -173,14 +173,14 @@ def targets_of(run: Run) -> list[tuple[Any, Any]]:
 
 def usable(node: Any) -> bool:
     """Whether a backward pass could start here: nothing below was used up by another."""
-    return all(one.edges is not None for one in below(node))
+    return all(one.index != FREED for one in below(node))
 
 
 def below(node: Any) -> dict[Any, None]:
     """A node and all that it was made from."""
     found, stack = {node: None}, [node]
     while stack:
-        for parent, _, _ in stack.pop().edges or ():
+        for parent in stack.pop().parents():
             if parent not in found:
                 found[parent] = None
                 stack.append(parent)
