@@ -80,6 +80,7 @@ class Op:
         self.domain = options.pop("domain", None)
         self.cases: tuple[Case, ...] = tuple(options.pop("cases", ()))
         self.analytic: bool = options.pop("analytic", False)
+        self.singular: dict[str, Rule] = options.pop("singular", {})  # what is chosen where no derivative exists: where
         self.flat: bool = options.pop("flat", False)  # a staircase: whatever is computed from it depends on no input
         self.call: Any = None
         self.adds_up = word in ("reduction", "bilinear", "fused")

@@ -14,10 +14,20 @@ import numpy as np
 from ..calling import normal_axes, normal_axis
 from ..declare import Case, composite, fused, linear, publish, reduction
 from ..dialect import is_array, running, total
+from .arithmetic import STEP, ZERO
 from .arithmetic import abs as abs_of
-from .arithmetic import sign
 
 size_of = math.prod
+TIE = "a tie shares the gradient"
+
+
+def _chosen(x: Any, y: Any) -> Any:
+    """Where the extreme entry stands; one that is no number counts as the extreme, as in the value."""
+    return (x == y) | (x != x)
+
+
+def _tied(x: Any, y: Any, axis: Any) -> Any:
+    return np.sum(x == y, axis=axis, keepdims=True) > 1
 
 
 def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -69,28 +79,41 @@ mean = reduction(
 amax = reduction(
     lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
     "the largest entry; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
+    lambda g, x, y, axis: g * _chosen(x, y) / total(_chosen(x, y).astype(g.dtype), axis, True),
+    singular={TIE: _tied},
     numpy=(np.amax,),
 )
 amin = reduction(
     lambda x, axis, keepdims: np.min(x, axis=axis, keepdims=keepdims),
     "the smallest entry; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
+    lambda g, x, y, axis: g * _chosen(x, y) / total(_chosen(x, y).astype(g.dtype), axis, True),
+    singular={TIE: _tied},
     numpy=(np.amin,),
 )
 median_of = reduction(
     lambda x, axis, keepdims: _middle(x, axis, keepdims),
     "the middle entry in order, the lower one of two; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
+    lambda g, x, y, axis: g * _chosen(x, y) / total(_chosen(x, y).astype(g.dtype), axis, True),
+    singular={TIE: _tied},
     method=False,
     shown="median",
     internal=True,
 )
 logsumexp = reduction(_logsumexp, "log of the sum of e to the x", lambda g, x, y: g * np.exp(x - y))
+norm_0 = reduction(
+    lambda x, axis, keepdims: total((x != 0).astype(x.dtype), axis, keepdims),
+    "how many are nonzero",
+    lambda g: ZERO(g),
+    flat=True,
+    singular={STEP: lambda x: x == 0},
+    shown="norm",
+    internal=True,
+)
 norm_2 = reduction(
     _norm,
     "Euclidean length; at 0 the gradient is 0",
-    lambda g, x, y: g * (x / (y + (y == 0))),
+    lambda g, x, y: g * (y != 0) * (x / (y + (y == 0))),
+    singular={"at 0 the gradient is 0": lambda y: y == 0},
     shown="norm",
     internal=True,
 )
@@ -99,6 +122,7 @@ norm_p = reduction(
     "p-norm, 0 < p < ∞; at 0 the gradient is 0",
     lambda g, x, y, p: g * np.sign(x) * ((np.abs(x) + (x == 0)) / (y + (y == 0))) ** (p - 1),
     cases=({"p": 3.0}, {"p": 1.0}, {"p": 2.5}),
+    singular={"at 0 the gradient is 0": lambda x, y, p: (y == 0) | ((x == 0) & (p < 2))},
     shown="norm",
     internal=True,
 )
@@ -121,10 +145,10 @@ cumsum = linear(
 def cumprod(x: Any, axis: int) -> Any:
     """Running product along an axis, by doubling: its derivative is right at zeros too."""
     axis, step = normal_axis(axis, x.ndim, "cumprod"), 1
-    if not x.ndim or x.shape[axis] < 2:
-        return x.clone()
     if x.dtype.kind in "iub":
         x = x.long()
+    if not x.ndim or x.shape[axis] < 2:
+        return x.clone()
     while step < x.shape[axis]:
         head = (slice(None),) * axis
         rest = x[(*head, slice(step, None))] * x[(*head, slice(None, -step))]
@@ -175,6 +199,13 @@ def _spread(x: Any, axis: Any, keepdims: bool, freedom: float = 1.0) -> Any:
     return y / freedom if freedom else y * np.where(y > 0, inf, nan).astype(x.dtype)
 
 
+def _deviation(x: Any, axis: Any, keepdims: bool, freedom: float) -> Any:
+    """In float64, as in PyTorch: the square of a deviation that float32 can hold may be too large or small for it."""
+    if x.dtype != np.float32:
+        return np.sqrt(_spread(x, axis, keepdims, freedom))
+    return np.sqrt(_spread(x.astype(np.float64), axis, keepdims, freedom)).astype(x.dtype)
+
+
 variance = reduction(
     _spread,
     "squared distance from the mean, added up and divided by the degrees of freedom",
@@ -184,9 +215,10 @@ variance = reduction(
     internal=True,
 )
 deviation = reduction(
-    lambda x, axis, keepdims, freedom=1.0: np.sqrt(_spread(x, axis, keepdims, freedom)),
+    lambda x, axis, keepdims, freedom=1.0: _deviation(x, axis, keepdims, freedom),
     "square root of the variance; where all entries are equal its gradient is 0",
-    lambda g, x, y, axis, freedom: g * (_centred(x, axis) / ((y + (y == 0)) * freedom)),
+    lambda g, x, y, axis, freedom: g * (y != 0) * (_centred(x, axis) / ((y + (y == 0)) * freedom)),
+    singular={"where all entries are equal the gradient is 0": lambda y: y == 0},
     cases=({"freedom": 2.0}, {"freedom": 0.5}),
     shown="std",
     internal=True,
@@ -239,7 +271,7 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Any:
     if p == -inf:
         return amin(abs_of(x), axis, keepdims)
     if p == 0:
-        return abs_of(sign(x)).sum(axis=axis, keepdims=keepdims)
+        return norm_0(x, axis, keepdims)
     return norm_p(x, axis, keepdims, p)
 
 
