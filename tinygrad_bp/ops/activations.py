@@ -41,12 +41,14 @@ elu = elementwise(
     "x, or α(e to the x - 1) if negative (Clevert et al. 2015)",
     lambda g, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum(x, 0)))),
     method=False,
+    singular={"at 0 the slope is that from the left, α": lambda x: x == 0},
 )
 hardtanh = elementwise(
     lambda x, min_val=-1.0, max_val=1.0: np.minimum(np.maximum(x, min_val), max_val),
     "x kept between two numbers, with slope 0 at both",
     lambda g, x, min_val, max_val: g * ((x > min_val) & (x < max_val)),
     method=False,
+    singular={"at both bounds the slope is 0": lambda x, min_val, max_val: (x == min_val) | (x == max_val)},
 )
 
 publish(globals())
