@@ -104,13 +104,13 @@ def where_singular(point: Point, answer: Answer) -> dict[str, Array]:
     """For each sentence of the declaration the units to which it applies."""
     op = point.op
     known = {**dict(zip(op.inputs, point.arrays, strict=False)), **op.defaults, **point.named}
-    if op.word == "reduction":
-        known["y"] = np.expand_dims(answer.values[0], -1)
-    else:
-        known["y"] = answer.values[0]
+    known["y"] = answer.values[0]
+    if op.word == "reduction" and point.alone:
+        known["y"] = np.expand_dims(known["y"], -1)
     found = {}
     for sentence, where in op.singular.items():
-        mask = np.asarray(where(*[known[name] for name in parameters(where)]))
+        with np.errstate(all="ignore"):
+            mask = np.asarray(where(*[known[name] for name in parameters(where)]))
         shape = np.broadcast_shapes(mask.shape, point.arrays[0].shape)
         found[sentence] = by_unit(point, np.broadcast_to(mask, shape)).any(axis=1)
     return found

@@ -147,7 +147,7 @@ def test_the_record_is_fresh() -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         new = json.loads(json.dumps(record(torch)))
-    for part in ("points", "functional"):
+    for part in ("points", "functional", "axes"):
         assert new[part].keys() == RECORD[part].keys(), "run `python tests/torch_record.py`"
     for key, answer in new["points"].items():
         for mine, other in zip(answer, RECORD["points"][key], strict=True):

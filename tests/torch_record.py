@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from draws import arguments
+from axis_calls import Call, calls, outcome
+from draws import arguments, signature
 from special import Answer, Point, answers, points
 
 import tinygrad_bp as tg
-from tinygrad_bp.declare import REGISTRY
+from tinygrad_bp.declare import REGISTRY, Op
 
 FILE = Path(__file__).with_suffix(".json")
 INF, NAN = float("inf"), float("nan")
@@ -28,7 +29,7 @@ ROWS = [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [1.0, 2.0, 2.0], [-1.0, -1.0, 0.0], [0
 ALSO = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1e-9, 0.0], [2.0, 2.0, 2.0], [0.0, 3.0, -4.0], [1e-9, 0.0, 0.0],
     [1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [1.0, 2.0, 0.5], [1.0, 0.0, 0.0], [1.0, 0.0, 0.5]]  # fmt: skip
 FLOATS, WHOLE = (np.float64, np.float32, np.float16), (np.int64, np.int32, np.uint8, np.bool_)
-SPELLED = {"axis": "dim", "keepdims": "keepdim"}
+SPELLED = {"axis": "dim", "keepdims": "keepdim", "axes": "dims", "split_size": "split_size_or_sections"}
 MANY = 12  # so many numbers of a case are written down; larger cases repeat what smaller ones say
 ASKED = {  # what PyTorch spells with other parameters than we do
     "trunc_divide": lambda torch, a, b: torch.div(a, b, rounding_mode="trunc"),
@@ -97,6 +98,40 @@ def theirs(torch: Any, point: Point) -> Answer | None:
     return None
 
 
+def of_axes(torch: Any) -> Iterator[tuple[str, Any]]:
+    """What PyTorch gives for each call with an axis that it takes; else without the axis for None, and with a plain int
+    for another whole number."""
+    for one in calls():
+        given = one.named[one.tried]
+        also = one.without() if given is None else one.with_axis(int(given)) if hasattr(given, "dtype") else None
+        for key, form in ((one.key, one), (f"{one.key} otherwise", also)):
+            found = None if form is None else first_of(torch, form)
+            if found is not None:
+                yield key, found
+                break
+
+
+def first_of(torch: Any, one: Call) -> Any:
+    for space in (torch, torch.nn.functional, torch.Tensor):
+        if callable(function := getattr(space, one.op.name, None)):
+            for call in (by_name(one.op, function), function):
+                if (found := outcome(torch, call, one, Exception)) is not None:
+                    return found
+    return None
+
+
+def by_name(op: Op, function: Any) -> Callable[..., Any]:
+    """A call in our order and our words with everything but the inputs under PyTorch's keywords."""
+    count = 1 if op.many else len(op.inputs)
+    names = signature(op)[count:]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        named = {**dict(zip(names, args[count:], strict=False)), **kwargs}
+        return function(*args[:count], **{SPELLED.get(k, k): v for k, v in named.items()})
+
+    return call
+
+
 def written(answer: Answer) -> list[Any]:
     """[dtypes of the values, values, first derivatives, second derivatives], the numbers in a row, nine digits each."""
     parts = [[None if x is None else [brief(v) for v in x.ravel().tolist()] for x in part] for part in answer]
@@ -160,7 +195,7 @@ def record(torch: Any) -> dict[str, Any]:
         except (TypeError, RuntimeError, AttributeError, ValueError):
             continue
     defaults = {path: found for path, value in public(torch) if (found := defaults_of(value))}
-    return {"points": at, "functional": rows, "defaults": defaults}
+    return {"points": at, "functional": rows, "axes": dict(of_axes(torch)), "defaults": defaults}
 
 
 __all__ = ["FILE", "asked", "defaults_of", "of_functional", "public", "pulled", "record", "theirs", "written"]

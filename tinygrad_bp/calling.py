@@ -68,6 +68,7 @@ def unary(op: Op) -> Callable[[Any], Any]:
 def binary(op: Op) -> Callable[[Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b, *_ = op.pick
+    left_out = (None,) * (len(op.inputs) - 2)  # a bias that is not given
 
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
@@ -75,11 +76,11 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         if type(u) is ndarray and type(v) is ndarray:
             if not u.dtype is v.dtype is not HALF:
                 if op.adds_up:
-                    return apply(op, (a, b), ())
+                    return apply(op, (a, b, *left_out), ())
                 u, v = promote((u, v))
         elif TRACES:
             if op.adds_up:
-                return apply(op, (a, b), ())
+                return apply(op, (a, b, *left_out), ())
             u, v = promote((u, v))
         try:
             y = forward(u, v)

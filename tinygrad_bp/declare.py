@@ -66,7 +66,7 @@ class Op:
         self.domain = take("domain", None)
         self.cases: tuple[Case, ...] = tuple(take("cases", ()))
         self.analytic: bool = take("analytic", False)
-        self.singular: dict[str, Rule] = take("singular", {})  # what is chosen where no derivative exists → where that is
+        self.singular: dict[str, Rule] = take("singular", {})  # what is chosen where none exists → where
         self.flat: bool = take("flat", False)  # a staircase: whatever is computed from it depends on no input
         if options:
             raise TypeError(f"declaration of {doc!r}: unknown options {sorted(options)}")

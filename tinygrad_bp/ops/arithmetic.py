@@ -88,7 +88,8 @@ def _divided(function: Any, a: Any, b: Any) -> Any:
 
 floor_divide = elementwise(
     lambda a, b: _divided(np.floor_divide, a, b), "a / b rounded down", ZERO_A := lambda g: ZERO(g), ZERO_A,
-    operators=("floordiv", "rfloordiv"), numpy=(np.floor_divide,), domain=(0.3, 3.0), flat=True, singular={STEP: _steps},
+    operators=("floordiv", "rfloordiv"), numpy=(np.floor_divide,), domain=(0.3, 3.0), flat=True,
+    singular={STEP: _steps},
 )  # fmt: skip
 trunc_divide = elementwise(
     lambda a, b: _divided(_towards_zero, a, b), "a / b rounded towards 0", ZERO_A, ZERO_A,
