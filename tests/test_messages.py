@@ -150,7 +150,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "x.transpose()": ("transpose: missing dim0 and dim1", "(input, dim0, dim1)"),
     "x.transpose(0)": ("transpose: missing dim1",),
     "x.transpose(0, 1, 2)": ("transpose", "(input, dim0, dim1)"),
-    "x.reshape()": ("reshape: the sizes are given",),
+    "x.reshape()": ("reshape: missing sizes",),
     "x.gather(1)": ("gather: missing index", "(input, dim, index)"),
     "tg.tensr([1.0])": ("Did you mean 'tensor'",),
     "tg.randint_liek": ("Did you mean 'randint_like'",),

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 else:
     from .core import Tensor
 
+__all__ = [
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones",
+    "ones_like", "tensor", "zeros", "zeros_like",
+]  # fmt: skip
+
 
 def array_of(data: Any, dtype: Any = None) -> Any:
     """A fresh array of Python data, of an array, or of a Tensor; ragged and non-numeric data are refused."""

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+__all__ = [
+    "ArgumentError", "AxisError", "CompileError", "DtypeError", "FileFormatError", "GraphError", "InplaceError",
+    "ModuleError", "NonFiniteError", "ShapeError", "StateDictError", "TensorError",
+]  # fmt: skip
+
 
 class TensorError(RuntimeError):
     """Base of every error raised on purpose; `layers` is the path of modules that the call went through.

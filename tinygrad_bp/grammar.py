@@ -51,9 +51,7 @@ class Grammar:
         self.op, self.parameters = op, declared(op)
         placed = [p for p in self.parameters if p.kind is not Parameter.KEYWORD_ONLY]
         self.rest = next((p.name for p in placed if p.kind is Parameter.VAR_POSITIONAL), None)
-        self.names = tuple(p.name for p in placed if p.kind is not Parameter.VAR_POSITIONAL)
-        if self.rest and not op.front:
-            self.names = (*self.names, self.rest)
+        self.names = tuple(p.name for p in placed)
         self.needed = {p.name for p in placed if p.default is Parameter.empty}
         first = self.names[0] if self.names else ""
         theirs = [name for names in op.torch.values() for name in ((names,) if isinstance(names, str) else names)]

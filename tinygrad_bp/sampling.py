@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 else:
     from .core import Tensor
 
+__all__ = [
+    "bernoulli", "multinomial", "normal", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
+    "randperm",
+]  # fmt: skip
+
 
 def stream() -> Any:
     """The package `random`, loaded at the first draw; in a trace each draw is noted down."""

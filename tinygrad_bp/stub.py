@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_overloads
 
@@ -195,9 +196,16 @@ def imports(tree: ast.Module) -> list[str]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
+            if node.names[0].name == "*":
+                listed = import_module(f".{node.module}", __package__).__all__
+                found += [f"from .{node.module} import {name} as {name}" for name in listed]
+                continue
             names = [a.asname or a.name for a in node.names]
             pairs = [f"{a.name} as {n}" for a, n in zip(node.names, names, strict=True) if not n.startswith("_")]
             found += [f"from .{node.module or ''} import {pair}" for pair in pairs]
+    later: dict[str, str] = vars(import_module(__package__))["_LATER"]
+    for name, module in later.items():
+        found.append(f"from {'.' if name == module else '.' + module} import {name} as {name}")
     return sorted([*found, *ALSO], key=in_ruffs_order)
 
 

@@ -10,6 +10,10 @@ from .core import Tensor, array_of
 from .dtypes import result_type as _result_type
 from .errors import require_numbers
 
+__all__ = [
+    "allclose", "equal", "is_tensor", "numel", "result_type",
+]  # fmt: skip
+
 
 def is_tensor(obj: Any) -> bool:
     """Whether `obj` is a Tensor.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from ..axes import ALONG, ALONG_OR_ALL, normal_axis
+from ..axes import ALONG, ALONG_OR_ALL, PLACE, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, publish
 from ..errors import ShapeError
@@ -84,10 +84,12 @@ def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) 
     return Found(take_along_dim(x, indices, axis), indices)
 
 
-@composite(axis=ALONG, cases=(Case((2, 3), k=2), Case((4, 2), k=3, axis=0, largest=False)))
+@composite(axis=PLACE, cases=(Case((2, 3), k=2), Case((4, 2), k=3, axis=0, largest=False)))
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Found:
     """(values, indices) of the k largest (or smallest) entries along an axis, in order."""
-    if not 0 <= k <= x.shape[axis]:
+    if x.ndim == 0 and k in (0, 1):
+        return Found(x.clone(), argsort(x))
+    if not x.ndim or not 0 <= k <= x.shape[axis]:
         raise ShapeError(f"topk: k = {k} is out of range for dimension {axis} of shape {tuple(x.shape)}")
     indices = argsort(x, axis=axis, descending=largest)[(slice(None),) * axis + (slice(0, k),)]
     return Found(take_along_dim(x, indices, axis), indices)
