@@ -1,8 +1,7 @@
 """What PyTorch gives at special points, and its default arguments, written down so that the laws need no PyTorch.
 
-`python tests/torch_record.py` writes `torch_record.json` again; where PyTorch is installed a test tells if it is
-stale. No operation is listed: what is asked follows from the REGISTRY and from the public names. A point is a bound, a
-tie, a kink, a zero or an infinity. Read `test_special_points.py` next.
+`python tests/torch_record.py` writes `torch_record.json` again; where PyTorch is installed a test tells if it is stale.
+What is asked follows from the REGISTRY (`special.py`) and from the public names. Read `test_special_points.py` next.
 """
 
 from __future__ import annotations
@@ -11,40 +10,47 @@ import ast
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from itertools import product
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from draws import cases_of
+from axis_calls import Call, calls, outcome
+from draws import arguments, signature
+from special import Answer, Point, answers, points
 
 import tinygrad_bp as tg
-from tinygrad_bp.declare import REGISTRY, Case, Op
-from tinygrad_bp.methods import FUNCTIONS
+from tinygrad_bp.declare import REGISTRY, Op
 
 FILE = Path(__file__).with_suffix(".json")
-INF = float("inf")
-GRIDS = {1: [-INF, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, INF], 2: [-INF, -1.0, 0.0, 0.5, 1.0, INF],
-    3: [-1.0, 0.0, 1.0]}  # fmt: skip
+INF, NAN = float("inf"), float("nan")
 ROWS = [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [1.0, 2.0, 2.0], [-1.0, -1.0, 0.0], [0.0, 3.0, -4.0], [1e-9, 0.0, 0.0],
-    [1e8, 1e8, 1e8], [INF, 1.0, 0.0], [-INF, 1.0, 0.0]]  # fmt: skip
+    [1e8, 1e8, 1e8], [INF, 1.0, 0.0], [-INF, 1.0, 0.0], [-INF, -INF, -INF], [NAN, 1.0, 0.0]]  # fmt: skip
 ALSO = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1e-9, 0.0], [2.0, 2.0, 2.0], [0.0, 3.0, -4.0], [1e-9, 0.0, 0.0],
-    [1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [1.0, 2.0, 0.5]]  # fmt: skip
+    [1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [1.0, 2.0, 0.5], [1.0, 0.0, 0.0], [1.0, 0.0, 0.5]]  # fmt: skip
+FLOATS, WHOLE = (np.float64, np.float32, np.float16), (np.int64, np.int32, np.uint8, np.bool_)
+SPELLED = {"axis": "dim", "keepdims": "keepdim", "axes": "dims", "split_size": "split_size_or_sections"}
+MANY = 12  # so many numbers of a case are written down; larger cases repeat what smaller ones say
+ASKED = {  # what PyTorch spells with other parameters than we do
+    "trunc_divide": lambda torch, a, b: torch.div(a, b, rounding_mode="trunc"),
+    "count_nonzero": lambda torch, x, axis=None, keepdims=False: torch.count_nonzero(x, axis),
+    "norm_0": lambda torch, x, axis, keepdims: torch.norm(x, 0, axis, keepdims),
+    "contract": None, "select": None, "put": None, "nll_rows": None, "cross_entropy_rows": None,
+    "bce_with_logits_of": None, "binary_cross_entropy_of": None,  # under other names: `nn.functional`
+}
 
 
-def settings(op: Op) -> Iterator[tuple[str, dict[str, Any], list[np.ndarray]]]:
-    """(key, parameters, inputs) of every case of an operation on entries or rows; bounds among the parameters are
-    points too."""
-    for i, case in enumerate(cases_of(op)):
-        named = case.kwargs if isinstance(case, Case) else case
-        if any(isinstance(v, np.ndarray) for v in named.values()):
+def asked() -> Iterator[tuple[str, Point]]:
+    """(name in the record, point): floats with all derivatives, integers for their values and dtypes."""
+    for op in REGISTRY.values():
+        if op.word == "linear" or op.key == "cast":  # a linear map only moves numbers; the dtype is no number
             continue
-        if op.word == "reduction":
-            yield f"{op.key} {i}", {"axis": -1, "keepdims": False, **named}, [np.array(ROWS)]
-        elif op.word == "elementwise":
-            bounds = [float(v) for v in named.values() if isinstance(v, int | float)]
-            points = np.array(list(product([*GRIDS[len(op.inputs)], *bounds], repeat=len(op.inputs))))
-            yield f"{op.key} {i}", {k: ({**op.defaults, **named})[k] for k in op.params}, list(points.T.copy())
+        for dtype in (*FLOATS, *WHOLE):
+            if dtype in FLOATS[1:] and op.word not in ("elementwise", "reduction"):
+                continue
+            for point in points(op, dtype):
+                if point.alone or sum(x.size for x in point.arrays) <= MANY:
+                    yield f"{np.dtype(dtype).name} {point.key.strip()}", point
 
 
 def of_functional() -> Iterator[tuple[str, list[np.ndarray]]]:
@@ -67,16 +73,74 @@ def pulled(module: Any, function: Callable[..., Any], arrays: list[np.ndarray], 
 # ------------------------------------------------------------------------------------------------- asking PyTorch
 
 
-def theirs(torch: Any, op: Op, named: dict[str, Any], arrays: list[np.ndarray]) -> Any:
-    found = [space for space in (torch, torch.nn.functional) if hasattr(space, op.name)]
-    function = getattr(found[0], op.name) if found else None
-    spelled = {"dim" if k == "axis" else "keepdim" if k == "keepdims" else k: v for k, v in named.items()}
-    for args, kwargs in (((), spelled), (tuple(named.values()), {})):
+def theirs(torch: Any, point: Point) -> Answer | None:
+    """PyTorch's answer, however it spells the operation; None where it has no such one."""
+    op, named = point.op, {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in point.named.items()}
+    spelled = {SPELLED.get(k, k): v for k, v in named.items()}
+
+    def in_order(function: Any) -> Callable[..., Any]:
+        def call(*xs: Any) -> Any:
+            args, kwargs = arguments(op, xs, named)
+            return function(*args, **{SPELLED.get(k, k): v for k, v in kwargs.items()})
+
+        return call
+
+    spaces = (torch, torch.nn.functional, torch.Tensor)
+    functions = [f for space in spaces if callable(f := getattr(space, op.name, None))]
+    forms = [form for f in functions for form in (partial(f, **spelled), in_order(f))]
+    if op.key in ASKED:
+        forms = [in_order(partial(ASKED[op.key], torch))] if ASKED[op.key] else []
+    for form in forms:
         try:
-            return pulled(torch, function, arrays, *args, **kwargs)  # type: ignore[arg-type]
-        except (TypeError, RuntimeError, ValueError, AttributeError):
+            return answers(torch, form, point.arrays)
+        except (TypeError, RuntimeError, ValueError, AttributeError, IndexError):
             continue
     return None
+
+
+def of_axes(torch: Any) -> Iterator[tuple[str, Any]]:
+    """What PyTorch gives for each call with an axis that it takes; else without the axis for None, and with a plain int
+    for another whole number."""
+    for one in calls():
+        given = one.named[one.tried]
+        also = one.without() if given is None else one.with_axis(int(given)) if hasattr(given, "dtype") else None
+        for key, form in ((one.key, one), (f"{one.key} otherwise", also)):
+            found = None if form is None else first_of(torch, form)
+            if found is not None:
+                yield key, found
+                break
+
+
+def first_of(torch: Any, one: Call) -> Any:
+    for space in (torch, torch.nn.functional, torch.Tensor):
+        if callable(function := getattr(space, one.op.name, None)):
+            for call in (by_name(one.op, function), function):
+                if (found := outcome(torch, call, one, Exception)) is not None:
+                    return found
+    return None
+
+
+def by_name(op: Op, function: Any) -> Callable[..., Any]:
+    """A call in our order and our words with everything but the inputs under PyTorch's keywords."""
+    count = 1 if op.many else len(op.inputs)
+    names = signature(op)[count:]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        named = {**dict(zip(names, args[count:], strict=False)), **kwargs}
+        return function(*args[:count], **{SPELLED.get(k, k): v for k, v in named.items()})
+
+    return call
+
+
+def written(answer: Answer) -> list[Any]:
+    """[dtypes of the values, values, first derivatives, second derivatives], the numbers in a row, nine digits each."""
+    parts = [[None if x is None else [brief(v) for v in x.ravel().tolist()] for x in part] for part in answer]
+    return [[x.dtype.name for x in answer.values], *parts]
+
+
+def brief(number: float) -> float | int:
+    rounded = float(f"{number:.9g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e9 else rounded
 
 
 def defaults_of(function: Any) -> dict[str, Any]:
@@ -123,12 +187,7 @@ def public(module: Any) -> Iterator[tuple[str, Any]]:
 
 def record(torch: Any) -> dict[str, Any]:
     np.seterr(all="ignore")
-    points = {}
-    for op in REGISTRY.values():
-        if op.key == "trunc_divide":  # there it is `div` with a rounding mode
-            continue
-        for key, named, arrays in settings(op):
-            points[key] = theirs(torch, op, named, arrays)
+    at = {key: written(answer) for key, point in asked() if (answer := theirs(torch, point))}
     rows = {}
     for name, arrays in of_functional():
         try:
@@ -136,10 +195,10 @@ def record(torch: Any) -> dict[str, Any]:
         except (TypeError, RuntimeError, AttributeError, ValueError):
             continue
     defaults = {path: found for path, value in public(torch) if (found := defaults_of(value))}
-    return {"points": {k: v for k, v in points.items() if v}, "functional": rows, "defaults": defaults}
+    return {"points": at, "functional": rows, "axes": dict(of_axes(torch)), "defaults": defaults}
 
 
-__all__ = ["FILE", "FUNCTIONS", "defaults_of", "of_functional", "public", "pulled", "record", "settings"]
+__all__ = ["FILE", "asked", "defaults_of", "of_functional", "public", "pulled", "record", "theirs", "written"]
 
 if __name__ == "__main__":
     import warnings
@@ -147,4 +206,5 @@ if __name__ == "__main__":
     import torch
 
     warnings.simplefilter("ignore")
-    FILE.write_text(json.dumps(record(torch)).replace('}, "', '},\n"').replace(']], "', ']],\n"') + "\n", "utf-8")
+    text = json.dumps(record(torch), separators=(",", ":"))
+    FILE.write_text(text.replace('},"', '},\n"').replace(']],"', ']],\n"') + "\n", "utf-8")

@@ -70,6 +70,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b, *_ = op.pick
     a_of_b, b_of_a = op.roles[0] == (1,), op.roles[1] == (0,)
+    left_out = (None,) * (len(op.inputs) - 2)  # a bias that is not given
 
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
@@ -77,11 +78,11 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         if type(u) is type(v) is ndarray:
             if not u.dtype is v.dtype is not HALF:
                 if op.adds_up:
-                    return apply(op, (a, b), ())
+                    return apply(op, (a, b, *left_out), ())
                 u, v = promote((u, v))
         elif TRACES:
             if op.adds_up:
-                return apply(op, (a, b), ())
+                return apply(op, (a, b, *left_out), ())
             u, v = promote((u, v))
         try:
             y = forward(u, v)

@@ -99,6 +99,7 @@ class Op:
         self.cases: tuple[Case, ...] = tuple(take("cases", ()))
         self.analytic: bool = take("analytic", False)
         self.layer: Layer | None = take("layer", None)  # how it stands in `nn`
+        self.singular: dict[str, Rule] = take("singular", {})  # what is chosen where none exists → where
         self.flat: bool = take("flat", False)  # a staircase: whatever is computed from it depends on no input
         if options:
             raise TypeError(f"declaration of {doc!r}: unknown options {sorted(options)}")

@@ -122,6 +122,11 @@ def sigmoid(x: Any) -> Any:
     return kernels.sigmoid(x) if is_array(x) or isinstance(x, float | int) else x.sigmoid()
 
 
+def away(a: Any, b: Any) -> Any:
+    """False where both are 0: a factor that takes a derivative, and all further ones, to 0 there."""
+    return (a != 0) | (b != 0)
+
+
 def put(g: Any, key: Any) -> Any:
     """g with zeros at `key`."""
     if not is_array(g):

@@ -72,6 +72,7 @@ elu = elementwise(
     "x, or α(e to the x - 1) if negative (Clevert et al. 2015)",
     lambda g, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum(x, 0)))),
     method=False,
+    singular={"at 0 the slope is that from the left, α": lambda x: x == 0},
     layer=Layer("ELU", at=(-0.6321, 0, 2), inplace=True),
 )
 softsign = elementwise(
@@ -79,6 +80,7 @@ softsign = elementwise(
     "x / (1 + |x|)",
     lambda g, x: g / (1 + np.abs(x)) / (1 + np.abs(x)),
     method=False,
+    singular={"at 0 the curvature steps": lambda x: x == 0},
     layer=Layer("Softsign", at=(-0.5, 0, 0.6667)),
 )
 
@@ -100,6 +102,7 @@ hardtanh = elementwise(
     lambda g, x, min_val, max_val: g * ((x > min_val) & (x < max_val)),
     front=_bounds,
     method=False,
+    singular={"at both bounds the slope is 0": lambda x, min_val, max_val: (x == min_val) | (x == max_val)},
     layer=Layer("Hardtanh", at=(-1, 0, 1), inplace=True, prepare=_apart),
 )
 
@@ -115,6 +118,7 @@ relu6 = elementwise(
     "x kept between 0 and 6",
     lambda g, x: g * ((x > 0) & (x < 6)),
     method=False,
+    singular={"at 0 and 6 the slope is 0": lambda x: (x == 0) | (x == 6)},
     layer=Layer("ReLU6", at=(0, 0, 2), inplace=True, base="Hardtanh", prepare=_from_0_to_6),
 )
 selu = elementwise(
@@ -122,6 +126,7 @@ selu = elementwise(
     "a scaled elu that keeps mean 0 and variance 1 (Klambauer et al. 2017)",
     lambda g, x: np.where(x > 0, SELU_SCALE * g, g * (SELU_LOW * np.exp(np.minimum(x, 0)))),
     method=False,
+    singular={"at 0 the slope is that from the left": lambda x: x == 0},
     layer=Layer("SELU", at=(-1.1113, 0, 2.1014), inplace=True),
 )
 mish = elementwise(
@@ -138,6 +143,7 @@ hardsigmoid = elementwise(
     "0 up to -3, 1 from 3 on, and a line between (Howard et al. 2019)",
     lambda g, x: g * ((x > -3) & (x < 3)) / 6,
     method=False,
+    singular={"at ±3 the slope is 0": lambda x: np.abs(x) == 3},
     layer=Layer("Hardsigmoid", at=(0.3333, 0.5, 0.8333), inplace=True, shown=""),
 )
 hardswish = elementwise(
@@ -145,6 +151,7 @@ hardswish = elementwise(
     "x · hardsigmoid(x) (Howard et al. 2019)",
     lambda g, x: np.where(np.abs(x) < 3, g * (x / 3 + 0.5), g * (x > 0)),
     method=False,
+    singular={"at -3 the slope is 0, and at 3 it is 1": lambda x: np.abs(x) == 3},
     layer=Layer("Hardswish", at=(-0.3333, 0, 1.6667), inplace=True, shown=""),
 )
 
@@ -162,6 +169,7 @@ celu = elementwise(
     front=_not_0,
     method=False,
     cases=({}, {"alpha": 0.4}),
+    singular={"at 0 the curvature steps": lambda x: x == 0},
     layer=Layer("CELU", at=(-0.6321, 0, 2), inplace=True),
 )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import Tensor
 from ..declare import Case, Layer, composite, elementwise, publish
+from ..dialect import away
 from ..dtypes import get_default_dtype
 from ..duck import check
 from ..errors import ArgumentError, DtypeError
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from ..calling import Operand
 
 ZERO = np.zeros_like  # the derivative of a staircase
+STEP, TIE = "a step; the slope is 0 there too", "a tie goes half to each"
+
+
+def _steps(a: Any, b: Any) -> Any:
+    """Where a / b is whole, or there is no quotient."""
+    return (b == 0) | (np.floor(a / b) == a / b)
+
 
 
 def _add(input: Operand, other: Any, *, alpha: float = 1) -> Any:
@@ -81,10 +89,11 @@ def _divided(function: Any, a: Any, b: Any) -> Any:
 floor_divide = elementwise(
     lambda a, b: _divided(np.floor_divide, a, b), "a / b rounded down", ZERO_A := lambda g: ZERO(g), ZERO_A,
     operators=("floordiv", "rfloordiv"), numpy=(np.floor_divide,), domain=(0.3, 3.0), flat=True,
+    singular={STEP: _steps},
 )  # fmt: skip
 trunc_divide = elementwise(
     lambda a, b: _divided(_towards_zero, a, b), "a / b rounded towards 0", ZERO_A, ZERO_A,
-    internal=True, shown="div", domain=(0.3, 3.0), flat=True,
+    internal=True, shown="div", domain=(0.3, 3.0), flat=True, singular={STEP: _steps},
 )  # fmt: skip
 
 
@@ -100,13 +109,18 @@ remainder = elementwise(
     operators=("mod", "rmod"),
     numpy=(np.remainder,),
     domain=(0.3, 3.0),
+    singular={"where a / b is whole it falls to 0; the slope is that from above": _steps},
 )
 power = elementwise(
     lambda a, b: a**b,
     "a to the b, both tensors",
-    lambda g, a, b: g * (b * a ** (b - (b != 0))),
-    lambda g, a, b, y: g * (y * (np.log(a + (a == 0)) + np.minimum(np.sign(b), 0) * (a == 0))),
+    lambda g, a, b: g * (b * away(a, b) * a ** (b - away(a, b))),
+    lambda g, a, b, y: g * (y * ((a != 0) * np.log(a + (a == 0)) + np.minimum(np.sign(b), 0) * (a == 0))),
     domain=(0.2, 3.0),
+    singular={
+        "at a = 0 the slope by b is 0, and at 0 to the 0 both are": lambda a: a == 0,
+        "below 0 only whole b have a power": lambda a: a < 0,
+    },
 )
 pow_number = elementwise(
     lambda x, exponent=2.0: x**exponent,
@@ -118,14 +132,21 @@ pow_number = elementwise(
 
 neg = elementwise(np.negative, "-x", lambda g: -g, operators=("neg",), analytic=True, alias=("negative",))
 abs = elementwise(
-    np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",), alias=("absolute",)
-)
+    np.absolute, "distance from 0", lambda g, x: g * np.sign(x), operators=("abs",), alias=("absolute",),
+    singular={"at 0 the slope is 0": lambda x: x == 0},
+)  # fmt: skip
 reciprocal = elementwise(  # not np.reciprocal, which rounds to 0 for integers
     lambda x: np.true_divide(1, x), "1 / x", lambda g, y: -g * y * y,
     numpy=(np.reciprocal,), domain=(0.3, 3.0), analytic=True,
 )  # fmt: skip
-square = elementwise(np.square, "x squared", lambda g, x: g * (2 * x), analytic=True)
-sqrt = elementwise(np.sqrt, "square root", lambda g, y: 0.5 * g / y, domain=(0.1, 4.0), analytic=True)
+square = elementwise(
+    lambda x: np.square(x if x.dtype.kind != "b" else x.astype(np.int64)), "x squared", lambda g, x: g * (2 * x),
+    numpy=(np.square,), analytic=True,
+)  # fmt: skip
+sqrt = elementwise(
+    np.sqrt, "square root", lambda g, y: 0.5 * g / y, domain=(0.1, 4.0), analytic=True,
+    singular={"at 0 the slope is infinite": lambda x: x == 0},
+)  # fmt: skip
 rsqrt = elementwise(
     lambda x: 1 / np.sqrt(x), "1 / square root", lambda g, y: -0.5 * g * (y * y * y), domain=(0.1, 4.0), analytic=True
 )
@@ -135,12 +156,26 @@ def _decimals(x: Any, decimals: int = 0) -> Any:
     return x, int(decimals)
 
 
-sign = elementwise(np.sign, "-1, 0 or 1", lambda g: ZERO(g), flat=True)
-floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g), flat=True)
-ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g), flat=True)
-trunc = elementwise(np.trunc, "rounded towards 0", lambda g: ZERO(g), flat=True, alias=("fix",))
+def _rounded(x: Any, decimals: int) -> Any:
+    """A number too large to be multiplied by 10 has no decimals to lose."""
+    if not decimals or x.dtype.kind != "f":
+        return x.round(decimals)
+    with np.errstate(over="ignore"):
+        y = x.round(decimals)
+    return np.where(np.isfinite(y), y, x)
+
+
+sign = elementwise(
+    lambda x: np.sign(x) if x.dtype.kind != "b" else x | x, "-1, 0 or 1", lambda g: ZERO(g),
+    numpy=(np.sign,), flat=True, singular={STEP: lambda x: x == 0},
+)  # fmt: skip
+floor = elementwise(np.floor, "rounded down", lambda g: ZERO(g), flat=True, singular={STEP: lambda x, y: x == y})
+ceil = elementwise(np.ceil, "rounded up", lambda g: ZERO(g), flat=True, singular={STEP: lambda x, y: x == y})
+trunc = elementwise(
+    np.trunc, "rounded towards 0", lambda g: ZERO(g), flat=True, alias=("fix",), singular={STEP: lambda x, y: x == y}
+)
 round = elementwise(
-    lambda x, decimals=0: x.round(decimals),
+    lambda x, decimals=0: _rounded(x, decimals),
     "rounded to `decimals` places, halves to even; its gradient is 0",
     lambda g: ZERO(g),
     front=_decimals,
@@ -148,22 +183,27 @@ round = elementwise(
     operators=("round",),
     numpy=(np.round,),
     cases=({}, {"decimals": 1}),
+    singular={STEP: lambda x, decimals: np.remainder(x * 10.0**decimals, 1) == 0.5},
 )
 
 maximum = elementwise(
     np.maximum, "the larger one",
-    lambda g, a, b: g * (a > b) + (0.5 * g) * (a == b),
-    lambda g, a, b: g * (b > a) + (0.5 * g) * (a == b),
+    lambda g, a, b: np.where(a < b, 0.0, np.where(a == b, 0.5 * g, g)),
+    lambda g, a, b: np.where(b < a, 0.0, np.where(a == b, 0.5 * g, g)),
+    singular={TIE: lambda a, b: a == b},
     in_place=False,
 )  # fmt: skip
 minimum = elementwise(
     np.minimum, "the smaller one",
-    lambda g, a, b: g * (a < b) + (0.5 * g) * (a == b),
-    lambda g, a, b: g * (b < a) + (0.5 * g) * (a == b),
+    lambda g, a, b: np.where(a > b, 0.0, np.where(a == b, 0.5 * g, g)),
+    lambda g, a, b: np.where(b > a, 0.0, np.where(a == b, 0.5 * g, g)),
+    singular={TIE: lambda a, b: a == b},
     in_place=False,
 )  # fmt: skip
 relu = elementwise(
-    lambda x: np.maximum(x, 0), "x, or 0 if negative", lambda g, y: g * (y > 0),
+    lambda x: np.maximum(x, 0), "x, or 0 if negative",
+    lambda g, y: g * (y != 0),  # so that what is no number stays in sight
+    singular={"at 0 the slope is 0": lambda x: x == 0},
     layer=Layer("ReLU", at=(0, 0, 2), inplace=True),
 )  # fmt: skip
 leaky_relu = elementwise(
@@ -171,6 +211,7 @@ leaky_relu = elementwise(
     "x, or `negative_slope` · x if negative",
     lambda g, x, negative_slope: np.where(x > 0, g, negative_slope * g),
     cases=({}, {"negative_slope": 0.3}),
+    singular={"at 0 the slope is that from the left": lambda x: x == 0},
     layer=Layer("LeakyReLU", at=(-0.01, 0, 2), inplace=True),
 )
 clip_numbers = elementwise(
@@ -178,13 +219,15 @@ clip_numbers = elementwise(
     "x kept between two numbers",
     lambda g, x, low, high: g * ((x >= low) & (x <= high)),
     cases=({"low": -0.5, "high": 0.7}, {"high": 0.3}),
+    singular={"at its bounds the gradient passes": lambda x, low, high: (x == low) | (x == high)},
 )
 clip_tensors = elementwise(
     lambda a, b, c: np.minimum(np.maximum(a, b), c),
     "a kept between tensors b and c; where b > c it is c",
     lambda g, a, b, c: g * ((a >= b) & (a <= c)),
     lambda g, a, b, c: g * ((a < b) & (b < c)),
-    lambda g, a, b, c: g * ((a > c) | (b > c)),
+    lambda g, a, b, c: g * ((np.maximum(a, b) > c) | ((a < b) & (b == c))),
+    singular={"at its bounds a takes the gradient": lambda a, b, c: (np.maximum(a, b) == c) | ((a == b) & (a <= c))},
 )
 select = elementwise(
     lambda a, b, condition: np.where(condition, a, b),
@@ -291,8 +334,13 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Any:
     cases=(Case((2, 3), (3,), (2, 1)), Case((3,), (3,), weight=0.3)),
 )
 def lerp(a: Any, b: Any, weight: Any) -> Any:
-    """a + weight · (b - a)."""
-    return a + weight * (b - a)
+    """a + weight · (b - a), counted from the nearer end, so that a weight of 1 gives b itself."""
+    if isinstance(weight, int | float):
+        start, part = (a, weight) if -0.5 < weight < 0.5 else (b, weight - 1)
+    else:
+        near = abs(weight) < 0.5
+        start, part = select(a, b, near), select(weight, weight - 1, near)
+    return start + part * (b - a)
 
 
 @composite(

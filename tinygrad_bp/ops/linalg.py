@@ -274,10 +274,16 @@ def trace(x: Any) -> Any:
 )
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Products summed over the last `axes` dimensions of a and the first of b, or over two lists of dimensions."""
-    if isinstance(axes, int):
-        axes = (range(a.ndim - axes, a.ndim), range(axes))
+    if hasattr(axes, "__index__"):
+        count = axes.__index__()
+        if not 0 <= count <= min(a.ndim, b.ndim):
+            raise ShapeError(f"tensordot: {tuple(a.shape)} and {tuple(b.shape)} need {count} dimensions each")
+        axes = (range(a.ndim - count, a.ndim), range(count))
     left, right = (tuple(d) if hasattr(d, "__iter__") else (d,) for d in axes)
     over_a, over_b = each_axis(left, a.ndim, "tensordot"), each_axis(right, b.ndim, "tensordot")
+    for i, j in zip(over_a, over_b, strict=False):  # a size of 1 meets every entry of the other, as in PyTorch
+        if 1 in (n := (a.shape[i], b.shape[j])) and n[0] != n[1]:
+            a, b = (a, b.sum(j, True)) if n[0] == 1 else (a.sum(i, True), b)
     if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
         raise ShapeError(f"tensordot: dimensions {over_a} of {tuple(a.shape)} and {over_b} of {tuple(b.shape)} differ")
     keep_a = [i for i in range(a.ndim) if i not in over_a]

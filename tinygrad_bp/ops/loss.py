@@ -53,6 +53,7 @@ huber_of = elementwise(
     lambda g, x, delta: g * np.minimum(np.maximum(x, -delta), delta),
     method=False,
     cases=({"delta": 0.7},),
+    singular={"at ±δ the slope goes on, the curvature does not": lambda x, delta: np.abs(x) == delta},
     shown="huber_loss",
     internal=True,
 )
@@ -70,12 +71,18 @@ def _log_rest(p: Any) -> Any:
         return np.maximum(np.log1p(-p), -100)
 
 
+def _least(dtype: Any) -> float:
+    """What a · (1 - a) counts as at least: 10⁻¹², or what is smallest in halves, where that would be 0."""
+    return max(1e-12, float(np.finfo(dtype).smallest_subnormal))
+
+
 binary_cross_entropy_of = elementwise(
     lambda a, b: -(b * _log(a) + (1 - b) * _log_rest(a)),
     "-(b log a + (1 - b) log(1 - a)), the logarithms at least -100",
-    lambda g, a, b: g * ((a - b) / np.maximum(a * (1 - a), 1e-12)),
+    lambda g, a, b: g * ((a - b) / np.maximum(a * (1 - a), _least(a.dtype))),
     lambda g, a: g * (_log_rest(a) - _log(a)),
     domain=(0.1, 0.9),
+    singular={"at 0 and 1 the logarithm is −100, and the slope that of one at 10⁻¹²": lambda a: (a == 0) | (a == 1)},
     method=False,
     shown="binary_cross_entropy",
     internal=True,

@@ -11,8 +11,8 @@ from ..axes import normal_axes
 from ..declare import Case, composite, publish, reduction
 from ..dialect import total
 from ..errors import ShapeError
+from .arithmetic import STEP, ZERO
 from .arithmetic import abs as abs_of
-from .arithmetic import sign
 from .reductions import amax, amin
 
 if TYPE_CHECKING:
@@ -27,16 +27,25 @@ def _norm_p(x: Any, axis: Any, keepdims: bool, p: float = 2.0) -> Any:
     return total(np.abs(x) ** p, axis, keepdims) ** (1 / p)
 
 
+norm_0 = reduction(
+    lambda x, axis, keepdims: total((x != 0).astype(x.dtype), axis, keepdims),
+    "how many are nonzero",
+    lambda g: ZERO(g),
+    flat=True,
+    singular={STEP: lambda x: x == 0},
+)
 norm_2 = reduction(
     _norm,
     "Euclidean length; at 0 the gradient is 0",
-    lambda g, x, y: g * (x / (y + (y == 0))),
+    lambda g, x, y: g * (y != 0) * (x / (y + (y == 0))),
+    singular={"at 0 the gradient is 0": lambda y: y == 0},
 )
 norm_p = reduction(
     _norm_p,
     "p-norm, 0 < p < ∞; at 0 the gradient is 0",
     lambda g, x, y, p: g * np.sign(x) * ((np.abs(x) + (x == 0)) / (y + (y == 0))) ** (p - 1),
     cases=({"p": 3.0}, {"p": 1.0}, {"p": 2.5}),
+    singular={"at 0 the gradient is 0": lambda x, y, p: (y == 0) | ((x == 0) & (p < 2))},
 )
 
 
@@ -59,7 +68,7 @@ def _numpy_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = Fals
 
 
 @composite(
-    bodies=(norm_2, norm_p),
+    bodies=(norm_0, norm_2, norm_p),
     numpy={np.linalg.norm: _numpy_norm},
     cases=(
         Case((2, 3)),
@@ -80,7 +89,7 @@ def norm(x: Any, p: float | str | None = 2, axis: Axes = None, keepdims: bool = 
     if p == -inf:
         return amin(abs_of(x), axis, keepdims)
     if p == 0:
-        return abs_of(sign(x)).sum(axis=axis, keepdims=keepdims)
+        return norm_0(x, axis, keepdims)
     return norm_p(x, axis, keepdims, p)
 
 

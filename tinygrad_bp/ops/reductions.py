@@ -16,9 +16,19 @@ from ..declare import Case, composite, fused, linear, publish, reduction
 from ..dialect import is_array, running, total
 
 size_of = math.prod
+TIE = "a tie shares the gradient"
 
 if TYPE_CHECKING:
     from ..axes import Axes
+
+
+def _chosen(x: Any, y: Any) -> Any:
+    """Where the extreme entry stands; one that is no number counts as the extreme, as in the value."""
+    return (x == y) | (x != x)
+
+
+def _tied(x: Any, y: Any, axis: Any) -> Any:
+    return np.sum(x == y, axis=axis, keepdims=True) > 1
 
 
 def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -78,19 +88,22 @@ mean = reduction(
 amax = reduction(
     lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
     "the largest entry; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
+    lambda g, x, y, axis: g * _chosen(x, y) / total(_chosen(x, y).astype(g.dtype), axis, True),
+    singular={TIE: _tied},
     numpy=(np.amax, np.max, np.maximum.reduce),
 )
 amin = reduction(
     lambda x, axis, keepdims: np.min(x, axis=axis, keepdims=keepdims),
     "the smallest entry; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
+    lambda g, x, y, axis: g * _chosen(x, y) / total(_chosen(x, y).astype(g.dtype), axis, True),
+    singular={TIE: _tied},
     numpy=(np.amin, np.min, np.minimum.reduce),
 )
 median_of = reduction(
     lambda x, axis, keepdims: _middle(x, axis, keepdims),
     "the middle entry in order, the lower one of two; a tie shares the gradient",
-    lambda g, x, y, axis: g * (x == y) / total((x == y).astype(g.dtype), axis, True),
+    lambda g, x, y, axis: g * _chosen(x, y) / total(_chosen(x, y).astype(g.dtype), axis, True),
+    singular={TIE: _tied},
 )
 logsumexp = reduction(_logsumexp, "log of the sum of e to the x", lambda g, x, y: g * np.exp(x - y))
 cumsum = linear(
@@ -115,10 +128,10 @@ cumsum = linear(
 def cumprod(x: Any, axis: int) -> Any:
     """Running product along an axis, by doubling: its derivative is right at zeros too."""
     step = 1
-    if x.shape[axis] < 2:
-        return x.clone()
     if x.dtype.kind in "iub":
         x = x.long()
+    if x.shape[axis] < 2:
+        return x.clone()
     while step < x.shape[axis]:
         head = (slice(None),) * axis
         rest = x[(*head, slice(step, None))] * x[(*head, slice(None, -step))]
@@ -170,6 +183,13 @@ def _spread(x: Any, axis: Any, keepdims: bool, freedom: float = 1.0) -> Any:
     return y / freedom if freedom else y * np.where(y > 0, inf, nan).astype(x.dtype)
 
 
+def _deviation(x: Any, axis: Any, keepdims: bool, freedom: float) -> Any:
+    """In float64, as in PyTorch: the square of a deviation that float32 can hold may be too large or small for it."""
+    if x.dtype != np.float32:
+        return np.sqrt(_spread(x, axis, keepdims, freedom))
+    return np.sqrt(_spread(x.astype(np.float64), axis, keepdims, freedom)).astype(x.dtype)
+
+
 SPREAD: Any = (
     Case((2, 3)),
     Case((2, 3), axis=1, keepdims=True),
@@ -209,9 +229,10 @@ var = reduction(
     cases=SPREAD,
 )
 std = reduction(
-    lambda x, axis, keepdims, freedom=1.0: np.sqrt(_spread(x, axis, keepdims, freedom)),
+    lambda x, axis, keepdims, freedom=1.0: _deviation(x, axis, keepdims, freedom),
     "square root of the variance; where all entries are equal its gradient is 0",
-    lambda g, x, y, axis, freedom: g * (_centred(x, axis) / ((y + (y == 0)) * freedom)),
+    lambda g, x, y, axis, freedom: g * (y != 0) * (_centred(x, axis) / ((y + (y == 0)) * freedom)),
+    singular={"where all entries are equal the gradient is 0": lambda y: y == 0},
     front=_spreading,
     numpy={np.std: _numpy_spread("std")},
     cases=SPREAD,

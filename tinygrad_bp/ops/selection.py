@@ -16,7 +16,7 @@ from ..core import Tensor
 from ..declare import Case, composite, publish
 from ..errors import ShapeError
 from .arithmetic import maximum, minimum
-from .comparison import argmax, argmin, argsort, numpy_order
+from .comparison import argmax, argmin, argsort, isnan, numpy_order
 from .indexing import take_along_dim
 from .reductions import amax, amin, median_of
 
@@ -115,7 +115,9 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     i = axis
     if not x.shape[i]:
         raise ShapeError(f"median: dimension {i} of shape {tuple(x.shape)} is empty and has no middle entry")
-    indices = argsort(x, axis=i)[(slice(None),) * i + (slice((n := (x.shape[i] - 1) // 2), n + 1),)]
+    count = isnan(x).sum(axis=i, keepdims=True)  # they are sorted last, and one of them decides, the first
+    place = np.where(count > 0, x.shape[i] - count, (x.shape[i] - 1) // 2)
+    indices = take_along_dim(argsort(x, axis=i), place, i)
     values = take_along_dim(x, indices, i)
     return Found(values, indices) if keepdims else Found(values.squeeze(i), indices.squeeze(i))
 
