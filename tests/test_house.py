@@ -24,7 +24,7 @@ from tinygrad_bp.declare import REGISTRY, parameters
 PACKAGE = Path(tg.__file__).parent
 # From the foundation upwards; a module imports from the rooms before its own, and from its own package.
 ROOMS = """
-errors | duck alarms | mode memory dtypes kernels files device cuda | header core | engine alias refusals
+errors | duck alarms pytree | mode memory dtypes kernels files device cuda | header core | engine alias refusals
 | dialect calling | declare | ops | creation inplace random | conversion methods | numpy_api printing | autograd
 | sampling utilities _tensor | serialize | nn | optim | data | gradcheck compiler draw reference stub | testing
 | __main__

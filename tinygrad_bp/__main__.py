@@ -196,13 +196,11 @@ def check(make: Any, options: argparse.Namespace) -> Any:
 
 def finite(value: Any) -> Any:
     """JSON has no NaN and no infinity: they become strings."""
-    if isinstance(value, dict):
-        return {key: finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value)
-    return value
+    from math import isfinite
+
+    from . import pytree
+
+    return pytree.map(lambda x: str(x) if isinstance(x, float) and not isfinite(x) else x, value)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import pytree
 from .alarms import warn_left
 from .calling import numbers, stored, within
 from .core import Leaf, require_float, wrap
@@ -30,7 +31,8 @@ else:
 def array_of(data: Any, dtype: Any = None) -> Any:
     """A fresh array of Python data, of an array, or of a Tensor; ragged and non-numeric data are refused."""
     entered(data)
-    if MODE.grad and in_graph(data):
+    tensors = _tensors(data)
+    if MODE.grad and any(tensor.requires_grad for tensor in tensors):
         warn_left(
             "a new tensor is made of values that require a gradient",
             "Join tensors with `tg.stack([a, b])` or `tg.cat`, copy one with `t.clone()`; where it is meant, write "
@@ -41,8 +43,8 @@ def array_of(data: Any, dtype: Any = None) -> Any:
         array = data.array if isinstance(data, Tensor) else data
         return array.astype(dtype or array.dtype) if isinstance(array, Duck) else native(np.array(array, dtype))
     python = isinstance(data, list | tuple | int | float)
-    if isinstance(data, list | tuple):
-        data = _unwrapped(data)
+    if tensors:
+        data = pytree.map(lambda leaf: leaf.array if isinstance(leaf, Tensor) else leaf, data, pytree.row)
     try:
         array = native(np.array(data))
     except ValueError as error:
@@ -64,18 +66,12 @@ def entered(data: Any) -> None:
         MODE.forward.left = True
 
 
-def in_graph(data: Any) -> bool:
-    """Whether a gradient could flow to Python data that holds Tensors."""
-    if isinstance(data, Tensor):
-        return data.requires_grad
-    return isinstance(data, list | tuple) and any(map(in_graph, data))
-
-
-def _unwrapped(data: Any) -> Any:
-    """A nested list with its Tensors as arrays."""
-    if isinstance(data, list | tuple):
-        return [_unwrapped(part) for part in data]
-    return data.array if isinstance(data, Tensor) else data
+def _tensors(data: Any) -> list[Any]:
+    """The Tensors in nested lists, or the one that `data` is."""
+    leaves = pytree.leaves(data, pytree.row)
+    if not any(issubclass(kind, Tensor) for kind in set(map(type, leaves))):  # of ten thousand numbers, one look
+        return []
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def _holds_arrays(data: Any) -> bool:

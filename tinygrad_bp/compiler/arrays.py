@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import pytree
+from ..pytree import operands
 from .program import Value
 
 
@@ -47,13 +49,8 @@ class Variable:
 
 
 def is_value(tree: Any) -> bool:
-    if tree.__class__ is int:
-        return False
-    if isinstance(tree, tuple | list):
-        return any(map(is_value, tree))
-    if isinstance(tree, slice):
-        return any(map(is_value, (tree.start, tree.stop, tree.step)))
-    return isinstance(tree, Value | np.ndarray)
+    """Whether an operand is an array, or holds one."""
+    return any(isinstance(leaf, Value | np.ndarray) for leaf in pytree.leaves(tree, operands))
 
 
 def open_ended(key: Any) -> Any:

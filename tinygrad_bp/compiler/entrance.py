@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor, wrap
 from ..duck import CHANGES
 from ..memory import CLOCK
 from ..mode import MODE
+from ..pytree import plain_container
 from .kinds import alike, plain
 from .live import SYMBOLS, Live, spelled
 from .places import Attributes, Cache, Entry, Members, Missing, Place
@@ -74,7 +76,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
         ndarray=np.ndarray, plan=plan, seen=plan.seen, recheck=plan.recheck, wrap=wrap,
         run=plan.linked.run, asarray=np.asarray, failed=plan.failed, acquire=plan.lock.acquire, owners=plan.owners,
         release=plan.lock.release, shared=plan.shared, leave=plan.leave, Leaves=Leaves, SPEC=plan.leaves.spec,
-        ORDERS=plan.leaves.orders,
+        STRUCTURE=plan.leaves.structure,
     )  # fmt: skip
     w.add("def enter(args, kwargs):", 0)
     w.add("try:")
@@ -115,7 +117,7 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
     args, kwargs = plan.leaves.spec
     if kwargs or not all(isinstance(leaf, Kind) for leaf in args):
         w.add("leaves = Leaves(args, kwargs)")
-        w.unless("leaves.spec == SPEC and leaves.orders == ORDERS")
+        w.unless("leaves.structure == STRUCTURE and leaves.spec == SPEC")
         captured = plan.run.reach.tensors
         pattern = [id(x) if id(x) in captured else 0 for x in plan.leaves.arrays]
         known = w.name(frozenset(captured), "captured")
@@ -319,22 +321,20 @@ def view(w: Writer, plan: Plan, tree: View) -> str:
 
 def returned(w: Writer, plan: Plan, tree: Any) -> str:
     """The expression for what the step returns: a tree of tensors, arrays, numbers, and what it always returns."""
-    if isinstance(tree, Output | View):
-        if tree.grad is None:
-            return one(w, plan, tree)
-        return f"{w.name(graded, 'graded')}({one(w, plan, tree)}, {returned(w, plan, tree.grad)})"
-    parts = tree.items() if type(tree) is dict else enumerate(tree) if isinstance(tree, tuple | list) else None
-    if parts is None:
-        return w.name(tree, "fixed")
-    inner = [(key, returned(w, plan, part)) for key, part in parts]
-    if isinstance(tree, dict):
-        return "{" + ", ".join(f"{w.name(key, 'key')}: {part}" for key, part in inner) + "}"
-    row = "".join(f"{part}, " for _, part in inner)
-    if isinstance(tree, list):
-        return f"[{row}]"
-    if hasattr(tree, "_fields"):
-        return f"{w.name(type(tree), 'kind')}({row})"
-    return f"({row})" if type(tree) is tuple else f"{w.name(type(tree), 'kind')}(({row}))"
+
+    def leaf(x: Any) -> str:
+        if not isinstance(x, Output | View):
+            return w.name(x, "fixed")
+        text = one(w, plan, x)
+        return text if x.grad is None else f"{w.name(graded, 'graded')}({text}, {returned(w, plan, x.grad)})"
+
+    def join(tree: Any, texts: list[str]) -> str:
+        text = pytree.source(tree, texts, lambda key: w.name(key, "key"))
+        own = isinstance(tree, tuple) and type(tree) is not tuple
+        return f"tuple.__new__({w.name(type(tree), 'kind')}, {text})" if own else text
+
+    text: str = pytree.fold(leaf, join, tree, plain_container)
+    return text
 
 
 def graded(tensor: Any, gradient: Any) -> Any:

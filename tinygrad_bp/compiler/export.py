@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor, wrap
 from ..errors import ArgumentError, CompileError
 from ..files import atomic_write, path_text
@@ -210,10 +211,11 @@ def compare(namespace: dict[str, Any], script: Script, args: tuple[Any, ...], ex
 
 def same(found: Any, expected: Any, what: str) -> None:
     """Raise if two results differ: in bits, or for floats by more than rounding."""
-    if isinstance(expected, tuple | list | dict):
-        for key in expected if isinstance(expected, dict) else range(len(expected)):
-            same(found[key], expected[key], what)
-        return
+    for _, ours, theirs in pytree.pairs(found, expected):
+        same_array(ours, theirs, what)
+
+
+def same_array(found: Any, expected: Any, what: str) -> None:
     a, b = np.asarray(found), np.asarray(expected)
     fits = a.shape == b.shape and a.dtype == b.dtype
     if fits and b.dtype.kind in "fc":

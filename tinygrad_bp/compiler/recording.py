@@ -28,7 +28,7 @@ from .returned import differentiate, output
 from .same import ids, unlike
 from .trace import Trace
 from .tracer import Storage, Tracer
-from .tree import Leaves, key_orders, mapped
+from .tree import Leaves, mapped, structure_of
 from .undo import Before, alone
 
 if TYPE_CHECKING:
@@ -167,14 +167,14 @@ class Run:
         with self.private:
             self.enter(toggle)
             args, kwargs = given = self.leaves.filled(self._argument)
-            shape = mapped(given, id), key_orders(given)
+            shape = mapped(given, id), structure_of(given)
             begin_trace(self.trace)
             self.private.watch(self._stray)
             self.private.no_threads(self.trace.parallel)
             try:
                 result = self.function(*args, **kwargs)
                 self._collect(result)
-                if (mapped(given, id), key_orders(given)) != shape:
+                if (mapped(given, id), structure_of(given)) != shape:
                     raise CompileError(
                         "tg.compile: the step changes a list or a dict among its arguments, which would not happen "
                         "again in the compiled step. Change a copy, `dict(batch)`, or return the new entries"

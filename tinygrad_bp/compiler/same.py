@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
+from ..pytree import operands
 from .kinds import plain
 from .program import CONSTANT, Call, Program, Value
 from .results import Output, View
-from .tree import mapped
+from .tree import leaves_of, mapped
 
 if TYPE_CHECKING:
     from .recording import Run
@@ -45,19 +47,17 @@ def _calls(one: Call, other: Call, pairs: dict[Value, Value]) -> str:
 
 
 def _same(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
+    return all(_same_leaf(a, b, pairs) for _, a, b in pytree.pairs(x, y))
+
+
+def _same_leaf(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
     if isinstance(x, Value):
         if not isinstance(y, Value) or x.kind != y.kind or x.dtype != y.dtype or x.shape != y.shape:
             return False
         if x.kind == CONSTANT:
             return bool(x.array.tobytes() == y.array.tobytes())
         return pairs.setdefault(x, y) is y
-    if isinstance(x, tuple | list):
-        return type(x) is type(y) and len(x) == len(y) and all(_same(p, q, pairs) for p, q in zip(x, y, strict=True))
-    if isinstance(x, dict):
-        return isinstance(y, dict) and x.keys() == y.keys() and all(_same(x[k], y[k], pairs) for k in x)
-    if isinstance(x, slice):
-        return isinstance(y, slice) and _same((x.start, x.stop, x.step), (y.start, y.stop, y.step), pairs)
-    if x is y or type(x) is not type(y):
+    if x is y or type(x) is not type(y) or operands(x):  # containers come here only where they are of another form
         return x is y
     if isinstance(x, float):
         return x == y or (x != x and y != y)
@@ -88,6 +88,4 @@ def _told(leaf: Any) -> Any:
 
 def ids(tree: Any) -> set[int]:
     """The leaves of a tree, by identity."""
-    found: list[int] = []
-    mapped(tree, lambda leaf: found.append(id(leaf)))
-    return set(found)
+    return set(map(id, leaves_of(tree)))

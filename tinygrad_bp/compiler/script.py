@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor
+from ..pytree import plain_container
 from .live import SYMBOLS, Live, spelled
 from .names import identifier
 from .rehearse import where
@@ -190,19 +192,18 @@ class Script:
     # ----------------------------------------------------------------------------------------- the results
     def _returned(self, tree: Any) -> str:
         """The expression for what the function returns."""
-        if isinstance(tree, Output):
-            return self._output(tree)
-        if isinstance(tree, View):
-            return self._view(tree)
-        if isinstance(tree, Tensor):
-            value = next(v for v, h in (*self.facts.run.memory, *self.facts.run.aliases) if h is tree)
+        text: str = pytree.fold(self._result, lambda t, texts: pytree.source(t, texts, literal), tree, plain_container)
+        return text
+
+    def _result(self, leaf: Any) -> str:
+        if isinstance(leaf, Output):
+            return self._output(leaf)
+        if isinstance(leaf, View):
+            return self._view(leaf)
+        if isinstance(leaf, Tensor):
+            value = next(v for v, h in (*self.facts.run.memory, *self.facts.run.aliases) if h is leaf)
             return f"{self._kept(value)}.copy()"
-        if isinstance(tree, dict):
-            return "{" + ", ".join(f"{literal(key)}: {self._returned(part)}" for key, part in tree.items()) + "}"
-        if isinstance(tree, list | tuple):
-            inner = ", ".join(map(self._returned, tree))
-            return f"[{inner}]" if isinstance(tree, list) else f"({inner}{',' * (len(tree) == 1)})"
-        return literal(tree)
+        return literal(leaf)
 
     def _kept(self, value: Value) -> str:
         self.homes[value] = self.parts.home(value)

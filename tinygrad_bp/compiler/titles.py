@@ -28,7 +28,7 @@ def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         check(leaf, name)
     for name, value in zip(leaves.titles, leaves.fixed, strict=True):
         reach.visit(value, name)
-    for part in (part for order in leaves.orders for part in order):
+    for part in (part for order in leaves.structure for part in order):
         reach.visit(part, getattr(part, "__name__", repr(part)))
     reach.finish()
     reach.named()

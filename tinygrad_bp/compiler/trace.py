@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dialect
+from .. import dialect, pytree
 from ..alarms import silence, sounded
 from ..core import Tensor
 from ..errors import CompileError
 from ..memory import CLOCK, caller
 from ..nn import hooks
+from ..pytree import operands
 from . import spelling, strides
 from .capture import Entry, Place
 from .live import Live
@@ -139,19 +140,14 @@ class Trace:
 
     def lower(self, tree: Any) -> Any:
         """Values in place of what stands for them, and of arrays, which are constants here."""
-        if isinstance(tree, Tracer):
-            return tree.value()
-        if isinstance(tree, Live | Known):
-            return tree.value
-        if isinstance(tree, np.ndarray | np.generic):
-            return self.constant(np.asarray(tree))
-        if type(tree) in (tuple, list):
-            return type(tree)(map(self.lower, tree))
-        if isinstance(tree, dict):
-            return {key: self.lower(value) for key, value in tree.items()}
-        if isinstance(tree, slice):
-            return slice(self.lower(tree.start), self.lower(tree.stop), self.lower(tree.step))
-        return tree
+        return pytree.map(self._lower, tree, operands)
+
+    def _lower(self, leaf: Any) -> Any:
+        if isinstance(leaf, Tracer):
+            return leaf.value()
+        if isinstance(leaf, Live | Known):
+            return leaf.value
+        return self.constant(np.asarray(leaf)) if isinstance(leaf, np.ndarray | np.generic) else leaf
 
     def constant(self, array: np.ndarray) -> Value:
         """A constant: a copy, so that it stays what it is now."""

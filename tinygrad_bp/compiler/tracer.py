@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from .. import pytree
 from ..core import Tensor
 from ..duck import Duck
+from ..pytree import operands
 from . import spelling
 from .program import MEMORY
 
@@ -312,37 +314,24 @@ for _name, _function in list(vars(Tracer).items()):
 
 def theirs(tree: Any) -> Any:
     """A nested structure with the arrays that are there in the place of their stand-ins."""
-    if isinstance(tree, Tracer):
-        return tree.looked(tree.storage.real)
-    if type(tree) in (tuple, list):
-        return type(tree)(map(theirs, tree))
-    return {key: theirs(value) for key, value in tree.items()} if type(tree) is dict else real_of(tree)
+    return real_of(tree, lambda tracer: tracer.looked(tracer.storage.real))
 
 
 def real_of(tree: Any, array: Any = attrgetter("actual")) -> Any:
     """A nested structure with the real numbers, and `array(x)` of each Tracer x, in place of what stands for them."""
-    if isinstance(tree, Tracer):
-        return array(tree)
-    if hasattr(tree, "known_number"):
-        return tree.actual
-    if isinstance(tree, tuple | list):
-        return type(tree)([real_of(part, array) for part in tree]) if type(tree) in (tuple, list) else tree
-    if isinstance(tree, dict):
-        return {key: real_of(value, array) for key, value in tree.items()}
-    if isinstance(tree, slice):
-        return slice(real_of(tree.start), real_of(tree.stop), real_of(tree.step))
-    return tree
+
+    def real(leaf: Any) -> Any:
+        if isinstance(leaf, Tracer):
+            return array(leaf)
+        return leaf.actual if hasattr(leaf, "known_number") else leaf
+
+    return pytree.map(real, tree, operands)
 
 
 def traced(tree: Any) -> bool:
     """Whether a nested structure holds anything that stands for something else."""
-    if isinstance(tree, tuple | list):
-        return any(map(traced, tree))
-    if isinstance(tree, dict):
-        return any(map(traced, tree.values()))
-    if isinstance(tree, slice):
-        return traced((tree.start, tree.stop, tree.step))
-    return isinstance(tree, Tracer) or hasattr(tree, "known_number")
+    leaves = pytree.leaves(tree, operands)
+    return any(isinstance(leaf, Tracer) or hasattr(leaf, "known_number") for leaf in leaves)
 
 
 __all__ = ["Storage", "Tracer", "real_of", "traced"]

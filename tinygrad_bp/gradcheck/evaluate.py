@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..core import Leaf, Tensor, wrap
 from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, NonFiniteError
 from ..mode import MODE, overwriters
 from .state import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from .numeric import Array
 
 
@@ -38,29 +37,6 @@ class Output:
         self.number, self.shape, self.label = number, shape, label or f"output {number}"
         self.size = int(np.prod(shape, dtype=np.int64))
         self.part = slice(start, start + self.size)
-
-
-def leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """(name, thing) for everything inside nested lists, tuples and dicts."""
-    if isinstance(tree, list | tuple):
-        for i, item in enumerate(tree):
-            yield from leaves(item, f"{name}[{i}]")
-    elif isinstance(tree, dict):
-        for key, item in tree.items():
-            yield from leaves(item, f"{name}[{key!r}]")
-    else:
-        yield name, tree
-
-
-def rebuild(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """The same nesting with every leaf changed."""
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(rebuild(item, change) for item in tree))
-    if isinstance(tree, list | tuple):
-        return type(tree)(rebuild(item, change) for item in tree)
-    if isinstance(tree, dict):
-        return {key: rebuild(item, change) for key, item in tree.items()}
-    return change(tree)
 
 
 def describe(fn: Any) -> str:
@@ -136,8 +112,8 @@ class Subject:
         labels = [f"input {i}" for i in range(len(self.args))] if names is None else [str(name) for name in names]
         if len(labels) != len(self.args):
             raise ArgumentError(f"gradcheck: {len(labels)} names for {len(self.args)} inputs; give one for each")
-        found = [leaf for label, x in zip(labels, self.args, strict=True) for leaf in leaves(x, label)]
-        return found + [leaf for key, x in self.kwargs.items() for leaf in leaves(x, str(key))]
+        found = [leaf for label, x in zip(labels, self.args, strict=True) for leaf in pytree.paths(x, label)]
+        return found + [leaf for key, x in self.kwargs.items() for leaf in pytree.paths(x, str(key))]
 
     def _choose_slots(self, names: Any, check_params: bool) -> None:
         given = self._given(names)
@@ -231,7 +207,7 @@ class Subject:
         self.fed = self._fed(recorded, values)
         before, MODE.grad = MODE.grad, recorded
         try:
-            args, kwargs = rebuild((self.args, self.kwargs), self._replace)
+            args, kwargs = pytree.map(self._replace, (self.args, self.kwargs))
             result = self.fn(*args, **kwargs)
         except InplaceError:
             if self.cloned or not recorded:
@@ -270,7 +246,7 @@ class Subject:
         return wrap(x.array.astype(dtype))
 
     def _tensor_list(self, result: Any) -> list[Any]:
-        found = [x for _, x in leaves(result, "")]
+        found = pytree.leaves(result)
         wrong = [type(x).__name__ for x in found if not isinstance(x, Tensor) and x is not None]
         if wrong or not any(isinstance(x, Tensor) for x in found):
             raise DtypeError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import pytree
 from ..errors import TensorError
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ GOOD = ("PASS", "KINK", "INCONCLUSIVE", "VACUOUS")
 COLUMNS = ("analytic (your backward)", "numeric (finite difference)", "± error bar", "abs. error", "rel. error")
 
 
-def plain(value: Any) -> Any:
-    """NumPy's values as Python's, so that they go into JSON."""
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, dict):
-        return {str(key): plain(v) for key, v in value.items()}
-    return value.tolist() if hasattr(value, "tolist") else value
+def for_json(value: Any) -> Any:
+    """What goes into JSON: NumPy's values as Python's, tuples as lists, keys as text."""
+    return pytree.fold(lambda x: x.tolist() if hasattr(x, "tolist") else x, json_container, value)
+
+
+def json_container(tree: Any, parts: list[Any]) -> Any:
+    return dict(zip(map(str, tree), parts, strict=True)) if isinstance(tree, dict) else parts
 
 
 class Entry:
@@ -64,7 +65,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python values."""
-        return {name: plain(getattr(self, name)) for name in self.__slots__}
+        return {name: for_json(getattr(self, name)) for name in self.__slots__}
 
     def cells(self) -> list[str]:
         """Its row of the table."""
@@ -106,7 +107,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python values."""
-        fields = {name: plain(value) for name, value in vars(self).items() if name != "entries"}
+        fields = {name: for_json(value) for name, value in vars(self).items() if name != "entries"}
         return {**fields, "entries": [entry.to_dict() for entry in self.entries]}
 
     def headline(self, several_outputs: bool = False) -> str:
@@ -254,7 +255,7 @@ class GradcheckReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python values, ready for JSON."""
-        fields = {name: plain(value) for name, value in vars(self).items() if name != "findings"}
+        fields = {name: for_json(value) for name, value in vars(self).items() if name != "findings"}
         findings = [finding.to_dict() for finding in self.findings]
         return {**fields, "passed": self.passed, "verdict": self.verdict, "findings": findings}
 
