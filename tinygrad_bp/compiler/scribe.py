@@ -13,6 +13,7 @@ import numpy as np
 
 from .arrays import Block, Variable
 from .buffers import Layout
+from .literals import index, literal
 from .loops import Loop
 from .names import PLAIN, Names, of_layer, of_memory, of_number
 from .program import ARGUMENT, CONSTANT, MEMORY, Call, Primitive, Value
@@ -202,33 +203,19 @@ class Scribe:
         return [f"{key}={self.operand(value)}" for key, value in kwargs.items()]
 
     def literal(self, x: Any) -> str:
-        """Plain Python objects as text; everything else by a global name."""
+        """Python values as text, Values by their names; everything else by a global name."""
+        return literal(x, self._named)
+
+    def _named(self, x: Any) -> str:
         if isinstance(x, Value):
             return self.operand(x)
-        if x is Ellipsis:
-            return "..."
-        if x is None or type(x) in (bool, int, str):
-            return repr(x)
         if type(x) is float:
-            return repr(x) if isfinite(x) else self.bound(x, "nan" if x != x else "inf" if x > 0 else "minus_inf")
-        if isinstance(x, tuple):
-            return f"({', '.join(map(self.literal, x))}{',' * (len(x) == 1)})"
-        if isinstance(x, list):
-            return f"[{', '.join(map(self.literal, x))}]"
-        if isinstance(x, slice):
-            return f"slice({self.literal(x.start)}, {self.literal(x.stop)}, {self.literal(x.step)})"
-        if isinstance(x, np.dtype):
-            return self.bound(x, x.name)
-        return self.bound(x, getattr(x, "__name__", type(x).__name__))
+            return self.bound(x, "nan" if x != x else "inf" if x > 0 else "minus_inf")
+        return self.bound(x, x.name if isinstance(x, np.dtype) else getattr(x, "__name__", type(x).__name__))
 
     def key(self, x: Any) -> str:
         """An index as it stands between square brackets."""
-        if isinstance(x, tuple) and x:
-            return ", ".join(map(self.key, x)) + "," * (len(x) == 1)
-        if isinstance(x, slice):
-            start, stop = ("" if part is None else self.literal(part) for part in (x.start, x.stop))
-            return f"{start}:{stop}" + (f":{self.literal(x.step)}" if x.step is not None else "")
-        return "None" if x is None else self.literal(x)
+        return index(x, self.literal)
 
 
 def whereabouts(variable: Variable) -> Any:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-from math import isfinite
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import CompileError
-from . import arrays, loops
-from .borrowed import Borrowed, edited, home_of, number, renamings
+from . import arrays, literals, loops
+from .borrowed import Borrowed, edited, float_text, home_of, renamings
+from .literals import index
 from .names import identifier
 from .program import Value
 
@@ -212,31 +212,22 @@ def key_text(key: Any) -> str:
     parts = key if isinstance(key, tuple) else (key,)
     if len(parts) > 1 and parts[-1] is Ellipsis and all(isinstance(part, slice) for part in parts[:-1]):
         parts = parts[:-1]
-    return ", ".join(map(one_key, parts)) or "()"
-
-
-def one_key(part: Any) -> str:
-    if isinstance(part, slice):
-        start, stop, step = ("" if x is None else str(x) for x in (part.start, part.stop, part.step))
-        return f"{start}:{stop}" + (f":{step}" if step else "")
-    return "..." if part is Ellipsis else literal(part)
+    return index(parts if len(parts) != 1 or isinstance(parts[0], tuple) else parts[0], literal)
 
 
 def literal(x: Any) -> str:
-    """A plain Python value as text."""
-    if x is None or isinstance(x, bool | int | str | bytes):
-        return repr(x)
-    if isinstance(x, float):
-        return repr(float(x)) if isfinite(x) else number(float(x))
+    """A Python value as text that needs no names but NumPy's."""
+    return literals.literal(x, written)
+
+
+def written(x: Any) -> str:
+    """What has no literal."""
+    if type(x) is float:
+        return float_text(x)
     if isinstance(x, np.generic):
         return literal(x.item())
     if isinstance(x, np.dtype):
         return f"np.dtype({x.name!r})"
-    if type(x) in (tuple, list):
-        inner = ", ".join(map(literal, x)) + "," * (len(x) == 1 and type(x) is tuple)
-        return f"[{inner}]" if type(x) is list else f"({inner})"
-    if type(x) is dict:
-        return "{" + ", ".join(f"{literal(key)}: {literal(value)}" for key, value in x.items()) + "}"
     raise CompileError(
         f"tg.export_numpy: a {type(x).__name__} cannot be written into a file; use tensors, numbers, text, and tuples, "
         "lists and dicts of them"
