@@ -26,7 +26,7 @@ PACKAGE = Path(tg.__file__).parent
 ROOMS = """
 errors | duck alarms pytree | mode memory dtypes kernels files device cuda | header core | engine alias refusals
 | dialect calling | declare | ops | creation inplace random | conversion methods | numpy_api printing | autograd
-| sampling utilities _tensor | serialize | nn | optim | data | gradcheck compiler draw reference stub | testing
+| sampling utilities _tensor | serialize | nn | optim | data snapshot | gradcheck compiler draw reference stub | testing
 | __main__
 """
 RANK = {name: i for i, room in enumerate(ROOMS.split("|")) for name in room.split()}

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import tinygrad_bp as tg
 from tinygrad_bp import pytree
-from tinygrad_bp.errors import ArgumentError
+from tinygrad_bp.errors import ArgumentError, TensorError
+from tinygrad_bp.gradcheck import gradcheck
 
 Pair = namedtuple("Pair", "x y")
 
@@ -121,14 +122,17 @@ def test_what_contains_itself_is_refused(walk: Any, tree: Any) -> None:
     lambda x, tree: tg.compile(lambda x, other: x * 2)(x, tree),
     lambda x, tree: tg.compile(lambda x: (x * 2, tree)[0])(x),
     lambda x, tree: tg.compile(lambda x: (x * 2, tree))(x),
-    lambda x, tree: tg.gradcheck(lambda x, other: x * 2, (x, tree)),
-    lambda x, tree: tg.gradcheck(lambda x: (x * 2, tree), (x,)),
+    lambda x, tree: gradcheck(lambda x, other: x * 2, (x, tree)),
+    lambda x, tree: gradcheck(lambda x: (x * 2, tree), (x,)),
     lambda x, tree: tg.export_numpy(lambda x, other: x * 2, (x, tree), "never.py"),
     lambda x, tree: tg.data.default_convert(tree),
     lambda x, tree: tg.data.default_collate([tree, tree]),
     lambda x, tree: tg.tensor(tree),
     lambda x, tree: tg.testing.assert_close(tree, tree),
-], ids=str)  # fmt: skip
+], ids=[
+    "an argument", "in the closure", "returned", "checked", "of a checked", "exported", "converted", "collated",
+    "made a tensor", "compared",
+])  # fmt: skip
 def test_a_user_who_passes_one_gets_an_error_or_an_answer_and_no_endless_recursion(use: Any) -> None:
     x = tg.tensor([1.0, 2.0], dtype=tg.float64, requires_grad=True)
     for tree in endless():
@@ -136,8 +140,8 @@ def test_a_user_who_passes_one_gets_an_error_or_an_answer_and_no_endless_recursi
             use(x, tree)
         except RecursionError as error:
             raise AssertionError("endless recursion") from error
-        except (tg.errors.TensorError, ValueError, TypeError):
-            pass
+        except TensorError:
+            continue
 
 
 def test_a_walk_keeps_nothing_alive() -> None:

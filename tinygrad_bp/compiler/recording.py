@@ -23,13 +23,13 @@ from .live import Live
 from .ownership import movable, no_overlaps
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
+from .restore import Snapshot, alone
 from .results import THERE, Output, Unreadable
 from .returned import differentiate, output
 from .same import ids, unlike
 from .trace import Trace
 from .tracer import Storage, Tracer
 from .tree import Leaves, mapped, structure_of
-from .undo import Before, alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ class Run:
         self.given: dict[int, Any] = {}  # of the tensors among the arguments: (Value, node, hooks) at the beginning
         self.output_of: dict[int, tuple[int, Storage]] = {}
         self._storages: dict[int, Storage] = {}  # by the identity of the real array
-        self.as_was: Any = None  # all that is not private
+        self.snapshot: Any = None  # of all that is not private
         self.drew = False  # whether a random generator of Python's or NumPy's moved
         self.cleared: list[Tensor] = []  # leaves that had a gradient, and have none any more
         self.private: Private = Private()
@@ -107,8 +107,8 @@ class Run:
 
     def _remember(self) -> None:
         """All that the step reaches is to be afterwards what it is now."""
-        self.as_was = Before(self.reach)
-        self.private.undo.append(self.as_was.put_back)
+        self.snapshot = Snapshot(self.reach)
+        self.private.undo.append(self.snapshot.restore)
         for tensor, _ in self.reach.tensors.values():
             self.private.take(tensor)
             if tensor.node is not None:
@@ -185,7 +185,7 @@ class Run:
                     raise self.trace.refusal(told, CALL_OUTSIDE) from error
                 raise
             else:
-                self.as_was.failed = False
+                self.snapshot.failed = False
             finally:
                 self.private.watch(None)
                 end_trace(self.trace)
@@ -202,7 +202,7 @@ class Run:
 
     def _rest(self) -> None:
         """Let go of what only the run itself needed: stand-ins with their arrays, graphs, what was to be put back."""
-        self.as_was, self.private = None, Private()
+        self.snapshot, self.private = None, Private()
         self.live, self.made = ([(i, None) for i, _ in some] for some in (self.live, self.made))
         for _, storage in self.strange.values():
             storage.real = storage.actual = None
@@ -230,7 +230,7 @@ class Run:
                 self.numbers.append((place, output(self, place.get())))
         only_computes(self)
         self.trace.check_draws()
-        self.drew = self.as_was.drawn()
+        self.drew = self.snapshot.drawn()
         if self.drew:
             raise CompileError(
                 "tg.compile: the step draws random numbers of Python or of NumPy, which would be the same at each "
@@ -315,7 +315,7 @@ def attempt(function: Callable[..., Any], reach: Reach, leaves: Leaves, toggle: 
             failed.append(run)
             continue
         for earlier in failed[-1:]:
-            earlier.as_was.by_others()
+            earlier.snapshot.by_others()
         break
     return run
 

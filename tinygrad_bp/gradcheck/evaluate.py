@@ -16,7 +16,7 @@ from .. import pytree
 from ..core import Leaf, Tensor, wrap
 from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, NonFiniteError
 from ..mode import MODE, overwriters
-from .state import Guard
+from .sandbox import Sandbox
 
 if TYPE_CHECKING:
     from .numeric import Array
@@ -83,29 +83,30 @@ class Subject:
         self.light, self.cloned, self.keep_detached = True, False, False
         self.differentiable: list[int] = []
         self.eps = float(np.finfo(np.float64).eps)
-        self._guard = Guard(fn, self.module, [x for _, x in self._given(names)], seed, None if native else np.float64)
+        given = [x for _, x in self._given(names)]
+        self._sandbox = Sandbox(fn, self.module, given, seed, None if native else np.float64)
         self._choose_slots(names, check_params)
 
     def __enter__(self) -> Subject:
-        self._guard.__enter__()
-        if any(True for module in self._guard.captured for _ in module.parameters()):
+        self._sandbox.__enter__()
+        if any(True for module in self._sandbox.captured for _ in module.parameters()):
             self.notes.append(
                 "parameters of modules that the function refers to are not checked: pass the module itself"
             )
         try:
             for slot, tensor in zip(self.slots, self._tensors, strict=True):
-                if slot.kind == "parameter":  # the guard has just replaced its array: take that one over
+                if slot.kind == "parameter":  # the sandbox has just replaced its array: take that one over
                     slot.value = tensor.array
                     slot.base = slot.value.copy(order="K")
             with np.errstate(all="ignore"):
                 self._first_call()
         except BaseException:
-            self._guard.__exit__()
+            self._sandbox.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._guard.__exit__()
+        self._sandbox.__exit__()
 
     # ------------------------------------------------------------ what is checked
     def _given(self, names: Any) -> list[tuple[str, Any]]:
@@ -168,9 +169,9 @@ class Subject:
     # ------------------------------------------------------------ calling
     def _first_call(self) -> None:
         """Learn what the function returns, and in which of the cheap ways it may be called."""
-        self._guard.rewind()
+        self._sandbox.rewind()
         outputs = self._outputs(recorded=True)
-        self._guard.look()
+        self._sandbox.look()
         connected = any(y.node is not None for y in outputs) and not self.keep_detached
         start = 0
         for k, y in enumerate(outputs):
@@ -190,7 +191,7 @@ class Subject:
             )
         recorded = self._flat(outputs)
         try:
-            self._guard.rewind()
+            self._sandbox.rewind()
             plain = self._flat(self._outputs(recorded=False))
             self.light = plain.shape == recorded.shape and np.array_equal(plain, recorded, equal_nan=True)
         except GraphError:  # it differentiates inside, so it needs a graph
@@ -265,12 +266,12 @@ class Subject:
 
     def forward(self) -> Array:
         """The flat vector of all outputs at the slots' present values."""
-        self._guard.rewind()
+        self._sandbox.rewind()
         return self._flat(self._outputs(recorded=not self.light))
 
     def complex_forward(self, index: int, change: Array) -> Array:
         """The same with a complex change of one slot."""
-        self._guard.rewind()
+        self._sandbox.rewind()
         values = [slot.value for slot in self.slots]
         values[index] = values[index] + change
         try:
@@ -286,7 +287,7 @@ class Subject:
         """
         from ..autograd.passes import grad
 
-        self._guard.rewind()
+        self._sandbox.rewind()
         outputs = self._outputs(recorded=True)
         chosen = [outputs[k] for k in self.differentiable]
         asked = self.leaves if only is None else [self.leaves[only]]
@@ -336,7 +337,7 @@ def _as_tuple(inputs: Any) -> tuple[Any, ...]:
 
 
 def _own_copy(module: Any) -> Any:
-    """A deep copy; a module that keeps something which cannot be copied is used itself (the guard restores it)."""
+    """A deep copy; a module that keeps something which cannot be copied is used itself (the sandbox restores it)."""
     try:
         return copy.deepcopy(module)
     except Exception:
