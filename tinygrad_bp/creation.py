@@ -140,8 +140,8 @@ def from_numpy(array: np.ndarray) -> Tensor:
     """
     given: Any = array
     if not isinstance(given, Array) or given.dtype.kind not in "biufc":
-        told = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else kind_of(given)
-        raise DtypeError(f"from_numpy: expected an array of numbers, got {told}; use `tg.tensor(data)`")
+        detail = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else kind_of(given)
+        raise DtypeError(f"from_numpy: expected an array of numbers, got {detail}; use `tg.tensor(data)`")
     entered(given)
     return wrap(native(given))
 

@@ -1,6 +1,6 @@
 """Blocks of memory, the variables that look into them, and what can be told from an array's strides.
 
-Read `buffers.py` next: which value lives where.
+Read `assignment.py` next: which value lives where.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Variable:
     values: what it holds, one after another.
     """
 
-    __slots__ = ("base", "block", "call", "like", "name", "same", "values")
+    __slots__ = ("base", "block", "call", "canonical", "like", "name", "values")
 
     def __init__(self, block: Block, like: np.ndarray | None, value: Value | None) -> None:
         self.block, self.like = block, like
         self.values = [] if value is None else [value]
         self.base: Variable | None = None
         self.call: tuple[Any, tuple[Any, ...]] | None = None
-        self.same = self  # the first of the variables that are one array under several names
+        self.canonical = self  # the first of the variables that are one array under several names
         self.name = ""
 
     @property
@@ -59,7 +59,7 @@ def open_ended(key: Any) -> Any:
     return key if any(part is Ellipsis for part in parts) else (*parts, ...)
 
 
-def same(array: np.ndarray) -> np.ndarray:
+def identity(array: np.ndarray) -> np.ndarray:
     return array
 
 

@@ -16,10 +16,10 @@ from ..core import Tensor
 from ..nn.module import TABLES, Module
 from ..optim.optimizer import Optimizer
 from ..random import Generator, default_generator
-from .kinds import PLAIN
+from .kinds import RETURNABLE
 from .objects import Objects
 from .packages import of_library
-from .places import Attributes, Entry, Place, holds
+from .places import ArrayOfOne, Attributes, Place, holds
 
 HELD = ("param_groups", "state")  # of an optimiser: looked at entry by entry
 
@@ -170,4 +170,4 @@ def logger() -> tuple[type, ...]:
     return (logging.Logger,) if logging else ()
 
 
-__all__ = ["PLAIN", "Attributes", "Entry", "Place", "Reach", "holds"]
+__all__ = ["RETURNABLE", "ArrayOfOne", "Attributes", "Place", "Reach", "holds"]

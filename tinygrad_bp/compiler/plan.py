@@ -2,7 +2,7 @@
 
 Before each run a plan looks whether everything that the program was made for is still so: shapes and dtypes of the
 arguments, the Python values that were read, the arrays of the parameters, grad mode. That look, too, is a function
-written for this plan (`entrance.py`), since a tiny net's whole step takes ten microseconds. Read `compiled.py` next.
+written for this plan (`guards.py`), since a tiny net's whole step takes ten microseconds. Read `compiled.py` next.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..mode import MODE
 from .capture import holds
 from .differentiable import Backward, cut
 from .effects import marks
-from .entrance import MISS, entrance, moved
+from .guards import MISS, guarded_call, moved
 from .ownership import FLAT, forget, in_flat, one_piece
 from .passes import optimise
 from .program import MEMORY, Value
@@ -72,13 +72,13 @@ class CompiledOp:
 class Plan:
     """A program that runs; `enter(args, kwargs)` runs it, or returns MISS if it is not made for this call."""
 
-    enter_text: str
+    guards_text: str
     names: dict[str, Any]  # the globals of `enter`
 
     def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
         self.recorded, second, handed = cut(run) if run.in_graph else (run.program, None, [])
-        self.arrays = {value: held(holder) for value, holder in run.memory}
+        self.arrays = {value: array_at(holder) for value, holder in run.memory}
         self.given = dict(self.arrays)  # as the tensors have them
         self._optimise(tuple(without) + (("flat",) if second else ()))
         if self._torn_apart():
@@ -114,7 +114,7 @@ class Plan:
         self.owners = {id(buffer_of(array)) for array in self._written()}
         self.own_memory = any(array.base is None for array in self._written())
         self.counts: list[int] = []
-        self.enter = entrance(self)
+        self.enter = guarded_call(self)
         self.count()
 
     def _gradients(self) -> list[Any]:
@@ -289,7 +289,7 @@ def resting(arrays: list[np.ndarray]) -> Iterator[None]:
             plan.lock.release()
 
 
-def held(holder: Any) -> np.ndarray:
+def array_at(holder: Any) -> np.ndarray:
     """The array that a tensor, or a place, has now."""
     return holder.array if isinstance(holder, Tensor) else holder.get()
 

@@ -123,7 +123,7 @@ def on_scalars(call: Call, w: Scribe) -> bool:
     if call.out.shape != () or call.out.dtype not in (np.float64, np.float32) or call.kwargs:
         return False
     given = [a for a in call.args if is_array(a)]
-    same = all(a.dtype == call.out.dtype and w.layout.at(a).static for a in given)
+    same = all(a.dtype == call.out.dtype and w.assignment.at(a).static for a in given)
     numbers = [a for a in call.args if not is_array(a)]
     return call.prim.function in SYMBOLS and bool(given) and same and all(type(n) in (int, float) for n in numbers)
 

@@ -15,11 +15,11 @@ import numpy as np
 from .. import pytree
 from ..core import Tensor
 from ..pytree import plain_container
-from .live import SYMBOLS, Live, spelled
 from .names import identifier
 from .rehearse import where
 from .results import Output, View
 from .standalone import Standalone, described, literal, loaded, quoted
+from .symbolic import SYMBOLS, settings_of, spelled
 from .tree import Fixed, Kind
 
 if TYPE_CHECKING:
@@ -172,11 +172,11 @@ class Script:
                 test = f"{'' if outcome else 'not '}{self.local[value]} {sign} {literal(number)}"
                 line = f"_holds({quoted(test)}, {test})"
                 self.before += [line] * (line not in self.before)
-        for compare, live, other, outcome in run.trace.derived:
-            settings = {value for one in (live, other) if isinstance(one, Live) for value, _ in one.settings or ()}
+        for compare, symbol, other, outcome in run.trace.derived:
+            settings = settings_of(symbol, other)
             if settings <= self.local.keys():
-                told = SYMBOLS[compare].format(spelled(live, self.local), spelled(other, self.local))
-                test = f"{'' if outcome else 'not '}{told}"
+                detail = SYMBOLS[compare].format(spelled(symbol, self.local), spelled(other, self.local))
+                test = f"{'' if outcome else 'not '}{detail}"
                 line = f"_holds({quoted(test)}, {test})"
                 self.before += [line] * (line not in self.before)
         return found
@@ -296,8 +296,8 @@ class Script:
             table = [(self.keys[v], described(self.facts.content[v]), text) for v, text in self.homes.items()]
             width = [max(len(row[i]) for row in table) for i in (0, 1)]
             parts.append("\n".join(f"    {a:<{width[0]}}  {b:<{width[1]}}  {c}" for a, b, c in table))
-        if self.facts.told:
-            parts.append(self.facts.told)
+        if self.facts.models:
+            parts.append(self.facts.models)
         return "\n\n".join(parts).replace("\\", "\\\\").replace('"""', "'''") + "\n"
 
 

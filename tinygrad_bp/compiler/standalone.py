@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .source import Source
 
 RESERVED = ("np", "Path", "predict", "step", "state", "save", "grad")  # what the file calls its own things
-SMALL = 16  # entries of a constant that still stand in the file itself
+INLINE_ENTRIES = 16  # entries of a constant that still stand in the file itself
 
 
 class Standalone:
@@ -150,7 +150,7 @@ class Standalone:
     def seen(self, base: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> str:
         """The expression for a view."""
         name = function.__name__
-        if function is arrays.same:
+        if function is arrays.identity:
             return base
         if function is arrays.slice_of:
             offset, size, shape = args
@@ -159,8 +159,8 @@ class Standalone:
         if name in ("getitem", "getitem_of"):
             return f"{base}[{key_text(args[0])}]"
         if name == "transpose" and len(args) == 1:
-            plain = args[0] is None or tuple(args[0]) == tuple(reversed(range(len(args[0]))))
-            return f"{base}.T" if plain else f"{base}.transpose{spelled(tuple(args[0]))}"
+            reverses = args[0] is None or tuple(args[0]) == tuple(reversed(range(len(args[0]))))
+            return f"{base}.T" if reverses else f"{base}.transpose{spelled(tuple(args[0]))}"
         if name == "reshape" and len(args) == 1:
             shape = args[0] if isinstance(args[0], tuple) else (args[0],)
             return f"{base}.reshape{spelled(shape)}" if shape else f"{base}.reshape(())"
@@ -248,7 +248,7 @@ def constant(array: np.ndarray) -> str | None:
         return f"np.full({shape}, {fill!r}{dtype})"
     if array.ndim == 1 and array.tobytes() == np.arange(array.size, dtype=array.dtype).tobytes():
         return f"np.arange({array.size}{dtype.replace(', ', ', dtype=') or ', dtype=np.float64'})"
-    return f"np.array({array.tolist()!r}{dtype})" if 0 < array.size <= SMALL else None
+    return f"np.array({array.tolist()!r}{dtype})" if 0 < array.size <= INLINE_ENTRIES else None
 
 
 __all__ = ["Standalone"]

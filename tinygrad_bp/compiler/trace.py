@@ -2,7 +2,7 @@
 
 While it runs it stands last in `duck.TRACES`; modules tell it which layer they are, the engine which node's backward
 comes next, and functions that cannot be read step by step, checks and random draws come here as one call each. Read
-`live.py` next: the numbers; then `capture.py`.
+`symbolic.py` next: the numbers; then `capture.py`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ..memory import CLOCK, caller
 from ..nn import hooks
 from ..pytree import operands
 from . import spelling, strides
-from .capture import Entry, Place
-from .live import Live
+from .capture import ArrayOfOne, Place
 from .program import ASSIGN, CONSTANT, RESULT, SETTING, Call, Primitive, Program, Value
+from .symbolic import SymbolicNumber
 from .tracer import Storage, Tracer, real_of, traced
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Trace:
         self.program = Program()
         self.names = names
         self.conditions: list[tuple[Any, Value, Any, Any]] = []  # (comparison, or None: is; setting; number; outcome)
-        self.derived: list[tuple[Any, Any, Any, bool]] = []  # the same for numbers made of settings: (…, Live, …, …)
+        self.derived: list[tuple[Any, Any, Any, bool]] = []  # the same for numbers made of settings: (…, symbol, …, …)
         self.asked: dict[Value, str] = {}  # settings whose value Python code asked for, and where
         self.layout = False  # whether anybody asked how an array lies in memory
         self.written: list[Storage] = []
@@ -145,7 +145,7 @@ class Trace:
     def _lower(self, leaf: Any) -> Any:
         if isinstance(leaf, Tracer):
             return leaf.value()
-        if isinstance(leaf, Live | Known):
+        if isinstance(leaf, SymbolicNumber | Known):
             return leaf.value
         return self.constant(np.asarray(leaf)) if isinstance(leaf, np.ndarray | np.generic) else leaf
 
@@ -247,55 +247,55 @@ class Trace:
         if x.storage.value.kind == CONSTANT:
             return x.actual.item()
         if x.storage.known() and not x.path:
-            place = Place(Entry(x.storage.real), 0, x.storage.home.name)
+            place = Place(ArrayOfOne(x.storage.real), 0, x.storage.home.name)
             return self.setting(place, x.actual.item())
         value = Value(RESULT, (), None, scope=self._scope)
         self.write_down(self.primitive("number", "item", item), (x,), {}, [value])
-        return Live(self, value, x.actual.item(), None)
+        return SymbolicNumber(self, value, x.actual.item(), None)
 
-    def number(self, function: Any, args: tuple[Any, ...]) -> Live:
+    def arithmetic(self, function: Any, args: tuple[Any, ...]) -> SymbolicNumber:
         if not self.mine():  # of another thread, that met the stand-in in a dict
             return function(*real_of(args))  # type: ignore[no-any-return]
         value = Value(RESULT, (), None, scope=self._scope)
-        known = [a.settings for a in args if isinstance(a, Live)]
+        known = [a.settings for a in args if isinstance(a, SymbolicNumber)]
         settings = None if None in known else frozenset().union(*known)  # type: ignore[arg-type]
         self.write_down(self.primitive("number", function.__name__, function), args, {}, [value])
-        return Live(self, value, function(*real_of(args)), settings, (function, args))
+        return SymbolicNumber(self, value, function(*real_of(args)), settings, (function, args))
 
-    def condition(self, compare: Any, live: Live, other: Any) -> bool:
+    def condition(self, compare: Any, symbol: SymbolicNumber, other: Any) -> bool:
         """The answer to a comparison, which must stay the same for the program to hold."""
         if not self.mine():
-            return bool(compare(*real_of((live, other))))
-        if live.settings is None or (isinstance(other, Live) and other.settings is None):
-            return bool(compare(self.pin(live), other.pinned() if isinstance(other, Live) else other))
-        outcome = bool(compare(live.actual, real_of(other)))
-        if isinstance(other, Live) or live.made is not None:
-            self.derived.append((compare, live, other, outcome))
+            return bool(compare(*real_of((symbol, other))))
+        if symbol.settings is None or (isinstance(other, SymbolicNumber) and other.settings is None):
+            return bool(compare(self.pin(symbol), other.pinned() if isinstance(other, SymbolicNumber) else other))
+        outcome = bool(compare(symbol.actual, real_of(other)))
+        if isinstance(other, SymbolicNumber) or symbol.made is not None:
+            self.derived.append((compare, symbol, other, outcome))
         else:
-            self.conditions.append((compare, live.value, other, outcome))
+            self.conditions.append((compare, symbol.value, other, outcome))
         return outcome
 
-    def pin(self, live: Live) -> Any:
+    def pin(self, symbol: SymbolicNumber) -> Any:
         """The number itself; all settings that it is computed from must stay as they are."""
         if not self.mine():
-            return live.actual
-        if live.settings is None:
+            return symbol.actual
+        if symbol.settings is None:
             raise self.refusal(
                 "Python code asks for a number that the step computes (`.item()`), to branch on it or to print it",
                 "return it from the step and look at it there; to choose between values use `tg.where`",
             )
-        for value, real in live.settings:
+        for value, real in symbol.settings:
             self.asked.setdefault(value, caller())
             self.conditions.append((None, value, real, True))
-        return live.actual
+        return symbol.actual
 
-    def setting(self, place: Place, real: Any) -> Live:
+    def setting(self, place: Place, real: Any) -> SymbolicNumber:
         """A number that is read at a place before each run."""
         real = real if real.__class__ in (int, float) else float(real)  # NumPy's floats are not weak in dtype
         value = Value(SETTING, (), None, place.name)
         self.program.settings.append(value)
         self.places[value] = place
-        return Live(self, value, real, frozenset([(value, real)]))
+        return SymbolicNumber(self, value, real, frozenset([(value, real)]))
 
     # ------------------------------------------------------------ where we are
     def phase(self) -> str:

@@ -14,7 +14,7 @@ from .. import pytree
 from ..alias import class_of
 from ..core import Tensor
 from ..pytree import plain_container
-from .kinds import alike
+from .kinds import same_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -58,8 +58,8 @@ class Fixed:
             return False
         if type(self.value) is type(other.value) is slice:
             ends = ("start", "stop", "step")
-            return all(alike(getattr(self.value, end), getattr(other.value, end)) for end in ends)
-        return alike(self.value, other.value)  # 0.0 and -0.0 are two
+            return all(same_value(getattr(self.value, end), getattr(other.value, end)) for end in ends)
+        return same_value(self.value, other.value)  # 0.0 and -0.0 are two
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -73,6 +73,6 @@ class Ways:
         """Raise for the first thing that the step can get at and that cannot be looked at."""
         if self.doubts:
             gone = self.gone()
-            for point, told in self.doubts.items():
+            for point, detail in self.doubts.items():
                 if point in gone:
-                    raise CompileError(told)
+                    raise CompileError(detail)

@@ -33,8 +33,8 @@ class Slot:
 class Output:
     """One output: its place in the flat vector, and its shape."""
 
-    def __init__(self, number: int, start: int, shape: tuple[int, ...], label: str = "") -> None:
-        self.number, self.shape, self.label = number, shape, label or f"output {number}"
+    def __init__(self, index: int, start: int, shape: tuple[int, ...], label: str = "") -> None:
+        self.index, self.shape, self.label = index, shape, label or f"output {index}"
         self.size = int(np.prod(shape, dtype=np.int64))
         self.part = slice(start, start + self.size)
 
@@ -128,7 +128,7 @@ class Subject:
             raise DtypeError(
                 f"gradcheck of {self.name}: nothing to differentiate by. Give float tensors as inputs, "
                 f"`tg.randn(3, 4, requires_grad=True)`, or a module with parameters; got "
-                f"{', '.join(f'{n}: {_told(x)}' for n, x in given) or 'no inputs'}"
+                f"{', '.join(f'{n}: {_detail(x)}' for n, x in given) or 'no inputs'}"
             )
         self._tensors: list[Any] = []
         for name, x in given:
@@ -192,8 +192,8 @@ class Subject:
         recorded = self._flat(outputs)
         try:
             self._sandbox.rewind()
-            plain = self._flat(self._outputs(recorded=False))
-            self.light = plain.shape == recorded.shape and np.array_equal(plain, recorded, equal_nan=True)
+            unrecorded = self._flat(self._outputs(recorded=False))
+            self.light = unrecorded.shape == recorded.shape and np.array_equal(unrecorded, recorded, equal_nan=True)
         except GraphError:  # it differentiates inside, so it needs a graph
             self.light = False
 
@@ -344,7 +344,7 @@ def _own_copy(module: Any) -> Any:
         return module
 
 
-def _told(x: Any) -> str:
+def _detail(x: Any) -> str:
     return f"{x.array.dtype} {x.array.shape}" if isinstance(x, Tensor) else type(x).__name__
 
 

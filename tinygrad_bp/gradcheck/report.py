@@ -114,9 +114,9 @@ class Finding:
         """Verdict, name and counts in one line."""
         of = self.counts.get("of")
         parts = [f"{key} {n}" for key, n in self.counts.items() if n and key != "of"]
-        told = f" ({', '.join(parts)}{f' of {of} entries' if of else ''})" if parts else ""
+        detail = f" ({', '.join(parts)}{f' of {of} entries' if of else ''})" if parts else ""
         output = f" · {self.label}" if several_outputs else ""
-        return f"{self.verdict:<13} {self.name}{output}{told}"
+        return f"{self.verdict:<13} {self.name}{output}{detail}"
 
     def text(self, several_outputs: bool = False) -> str:
         """The headline, and for anything but a pass the cause and the worst entries."""
@@ -242,11 +242,11 @@ class GradcheckReport:
         rows = []
         for finding in sorted(self.findings, key=lambda finding: finding.passed):
             colour = "#1a7f37" if finding.passed else "#cf222e"
-            told = "<br>".join(escape(line) for line in [*finding.diagnosis, finding.note] if line)
+            detail = "<br>".join(escape(line) for line in [*finding.diagnosis, finding.note] if line)
             worst = escape(", ".join(finding.entries[0].cells()[:3])) if finding.entries else ""
             rows.append(
                 f"<tr><td style='color:{colour}'><b>{finding.verdict}</b></td><td>{escape(finding.name)}</td>"
-                f"<td>{finding.output}</td><td>{told}</td><td>{worst}</td></tr>"
+                f"<td>{finding.output}</td><td>{detail}</td><td>{worst}</td></tr>"
             )
         head = "<tr><th>verdict</th><th>of</th><th>output</th><th>why</th><th>worst: entry, analytic, numeric</th></tr>"
         skipped = "".join(f"<p>skipped {escape(name)}: {escape(why)}</p>" for name, why in self.skipped)

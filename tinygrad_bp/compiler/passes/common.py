@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from ..program import Call, Program
 
-PLAIN = {int, bool, str, bytes, type(None), type(Ellipsis)}
-SMALL = 1 << 12  # bytes up to which constants are compared by content
+BY_VALUE = {int, bool, str, bytes, type(None), type(Ellipsis)}
+COMPARED_BYTES = 1 << 12  # bytes up to which constants are compared by content
 
 
 def common(program: Program) -> Program:
@@ -71,10 +71,10 @@ def joined(tree: Any, keys: list[Hashable]) -> Hashable:
 
 def key_of_leaf(part: Any) -> Hashable:
     kind = part.__class__
-    if kind in PLAIN:
+    if kind in BY_VALUE:
         return kind, part
     if isinstance(part, np.ndarray):
-        content = part.tobytes() if part.nbytes <= SMALL and part.dtype != object else id(part)
+        content = part.tobytes() if part.nbytes <= COMPARED_BYTES and part.dtype != object else id(part)
         return (np.ndarray, part.dtype.str, part.shape, part.strides, content)
     if isinstance(part, np.generic):
         return (kind, part.dtype.str, part.tobytes())

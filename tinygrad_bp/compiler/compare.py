@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import pytree
 from ..pytree import operands
-from .kinds import plain
+from .kinds import by_value
 from .program import CONSTANT, Call, Program, Value
 from .results import Output, View
 from .tree import leaves_of, mapped
@@ -24,9 +24,9 @@ def difference(a: Program, b: Program) -> str:
     for one, other in zip_longest(a.calls, b.calls):
         if one is None or other is None:
             return f"one run made {len(a.calls)} calls and the other {len(b.calls)}"
-        told = _calls(one, other, pairs)
-        if told:
-            return told
+        detail = _calls(one, other, pairs)
+        if detail:
+            return detail
     ends = [
         ("outputs", a.outputs, b.outputs), ("numbers", a.numbers, b.numbers),
         ("written memory", list(a.writes.items()), list(b.writes.items())), ("gradients", a.gradients, b.gradients),
@@ -66,24 +66,24 @@ def _same_leaf(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
 
 def unlike(first: Run, second: Run) -> str:
     """What two recordings do differently, in words; "" if it is nothing."""
-    told = difference(first.program, second.program)
+    detail = difference(first.program, second.program)
     one, other = ([run.out, [x for _, x in run.numbers], [x for _, _, x in run.births]] for run in (first, second))
-    return told or "what it returns or leaves behind differs" * (told_apart(one) != told_apart(other))
+    return detail or "what it returns or leaves behind differs" * (comparable(one) != comparable(other))
 
 
-def told_apart(tree: Any) -> Any:
+def comparable(tree: Any) -> Any:
     """What a step returned, such that two are equal if nobody can tell them from each other."""
-    return mapped(tree, _told)
+    return mapped(tree, _comparable)
 
 
-def _told(leaf: Any) -> Any:
+def _comparable(leaf: Any) -> Any:
     if isinstance(leaf, Output):
-        return "output", leaf.kind, leaf.index, leaf.freed, told_apart(leaf.grad)
+        return "output", leaf.kind, leaf.index, leaf.freed, comparable(leaf.grad)
     if isinstance(leaf, View):
-        return "view", leaf.tensor, leaf.index, len(leaf.path), told_apart(leaf.grad)
+        return "view", leaf.tensor, leaf.index, len(leaf.path), comparable(leaf.grad)
     if type(leaf) is np.ndarray:
         return "array", leaf.shape, leaf.dtype, leaf.tobytes()
-    return (type(leaf), repr(leaf)) if plain(leaf) else id(leaf)
+    return (type(leaf), repr(leaf)) if by_value(leaf) else id(leaf)
 
 
 def ids(tree: Any) -> set[int]:

@@ -18,10 +18,10 @@ from ..duck import CHANGES
 from ..memory import CLOCK
 from ..mode import MODE
 from ..pytree import plain_container
-from .kinds import alike, plain
-from .live import SYMBOLS, Live, spelled
-from .places import Attributes, Cache, Entry, Members, Missing, Place
+from .kinds import by_value, same_value
+from .places import ArrayOfOne, Attributes, Cache, Members, Missing, Place
 from .results import THERE, Output, View
+from .symbolic import SYMBOLS, settings_of, spelled
 from .tree import Kind, Leaves
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Writer:
             self.lines.append(line)
 
 
-def entrance(plan: Plan) -> Callable[..., Any]:
+def guarded_call(plan: Plan) -> Callable[..., Any]:
     """enter(args, kwargs) → what the step returns, or MISS."""
     w = Writer()
     w.names.update(
@@ -87,7 +87,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     facts(w, plan)
     memory(w, plan)
     settings = numbers(w, plan)
-    held(w, plan)
+    kept_gradients(w, plan)
     w.lines[start:] = ["    " + line for line in w.lines[start:]]
     w.add(f"except ({', '.join(error.__name__ for error in GONE)}):")
     w.add("return MISS", 2)
@@ -106,7 +106,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
         w.names["to_graph"] = plan.backward.apply
     w.add(f"return {returned(w, plan, plan.run.out)}")
     text = "\n".join(w.lines) + "\n"
-    plan.enter_text, plan.names = text, w.names
+    plan.guards_text, plan.names = text, w.names
     exec(compile(text, "<the look before a compiled step>", "exec"), w.names)
     found: Callable[..., Any] = w.names["enter"]
     return found
@@ -162,7 +162,7 @@ def identities(w: Writer, plan: Plan, args: tuple[Kind, ...]) -> None:
         w.unless(f"args[{i}] is {w.name(given, 't')}" if id(given) in captured else f"id(args[{i}]) not in {known}")
 
 
-def held(w: Writer, plan: Plan) -> None:
+def kept_gradients(w: Writer, plan: Plan) -> None:
     """Nobody has kept a gradient of the run before: its memory is about to be overwritten."""
     if not plan.gradients:
         return
@@ -189,7 +189,7 @@ def reading(w: Writer, place: Place) -> str:
     """How the value at a place is read."""
     if isinstance(place.container, Attributes):
         return f"{w.name(place.container.owner, 'o')}.{place.key}"
-    if isinstance(place.container, Entry):
+    if isinstance(place.container, ArrayOfOne):
         return f"{w.name(place.container.array, 'a')}.item()"
     container = w.name(place.container, "c")
     key = repr(place.key) if type(place.key) in (str, int) else w.name(place.key, "key")
@@ -201,9 +201,9 @@ def facts(w: Writer, plan: Plan) -> None:
     for place, value in plan.run.reach.facts:
         read = reading(w, place)
         known = repr(value) if value is None or type(value) is bool else w.name(value, "fact")
-        if plain(value) and value is not None and value.__class__ is not bool:
-            w.names["alike"] = alike
-            w.unless(f"(now := {read}) is {known} or alike(now, {known})")
+        if by_value(value) and value is not None and value.__class__ is not bool:
+            w.names["same_value"] = same_value
+            w.unless(f"(now := {read}) is {known} or same_value(now, {known})")
         else:
             w.unless(f"{read} is {known}")
     for container, n, _ in plan.run.reach.lengths:
@@ -219,15 +219,15 @@ def facts(w: Writer, plan: Plan) -> None:
     for container, keys, _ in plan.run.reach.orders:
         if len(keys) > 1:
             w.unless(f"list({w.name(container, 'c')}) == {w.name(keys, 'keys')}")
-    for watch in plan.run.reach.watched:
-        if isinstance(watch, Cache):
+    for guard in plan.run.reach.guards:
+        if isinstance(guard, Cache):
             continue
-        if isinstance(watch, Members):
-            w.unless(f"len({w.name(watch.fields, 'c')}) == {len(watch.keys)}")
-        elif isinstance(watch, Missing) and isinstance(watch.container, dict):
-            w.unless(f"{w.name(watch.key, 'key')} not in {w.name(watch.container, 'c')}")
+        if isinstance(guard, Members):
+            w.unless(f"len({w.name(guard.fields, 'c')}) == {len(guard.keys)}")
+        elif isinstance(guard, Missing) and isinstance(guard.container, dict):
+            w.unless(f"{w.name(guard.key, 'key')} not in {w.name(guard.container, 'c')}")
         else:
-            w.unless(f"{w.name(watch, 'watch')}.same()")
+            w.unless(f"{w.name(guard, 'guard')}.holds()")
     for array, before, _ in plan.run.reach.frozen:
         w.unless(f"{w.name(array, 'a')}.tobytes() == {w.name(before.tobytes(), 'content')}")
 
@@ -261,8 +261,8 @@ def numbers(w: Writer, plan: Plan) -> list[str]:
             conditions[value].append(f"%s == {known}")
         else:
             conditions[value].append(f"{w.name(compare, 'is_')}(%s, {known}) is {outcome}")
-    for _, live, other, _ in plan.run.trace.derived:
-        needed |= {value for one in (live, other) if isinstance(one, Live) for value, _ in one.settings or ()}
+    for _, symbol, other, _ in plan.run.trace.derived:
+        needed |= settings_of(symbol, other)
     names: dict[Any, str] = {}
     for value, place in places.items():
         tests = list(dict.fromkeys(conditions[value]))
@@ -274,8 +274,8 @@ def numbers(w: Writer, plan: Plan) -> list[str]:
             w.add(f"if {name} is not {w.name(place.get(), 'n')}:")  # unless it is the very number of before
             number = f"{name}.__class__ is not bool and isinstance({name}, (int, float))"
             w.add(f"    if not ({' and '.join([number, *(test % name for test in tests)])}): return MISS")
-    for compare, live, other, outcome in plan.run.trace.derived:
-        w.unless(f"{SYMBOLS[compare].format(spelled(live, names), spelled(other, names))} is {outcome}")
+    for compare, symbol, other, outcome in plan.run.trace.derived:
+        w.unless(f"{SYMBOLS[compare].format(spelled(symbol, names), spelled(other, names))} is {outcome}")
     return [names.get(value, "None") for value in plan.program.settings]
 
 
