@@ -75,7 +75,7 @@ def parsed(text: bytes, data_size: int) -> tuple[list[TensorRecord], dict[str, s
     """The header's text as tensors that cover `data_size` bytes without a gap or an overlap, and the metadata.
 
     >>> parsed(b'{"w":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"__metadata__":{"epoch":"7"}}', 0)
-    ([Entry(begin=0, name='w', code='F32', shape=(0,))], {'epoch': '7'})
+    ([TensorRecord(begin=0, name='w', code='F32', shape=(0,))], {'epoch': '7'})
     """
     entries: list[TensorRecord] = []
     notes: list[dict[str, str]] = []

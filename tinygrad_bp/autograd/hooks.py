@@ -92,6 +92,7 @@ def bind() -> None:
         "register_hook": register_hook, "retain_grad": retain_grad, "backward": backward_method,
     }  # fmt: skip
     for name, method in methods.items():
+        method.__name__, method.__qualname__ = name, f"Tensor.{name}"  # what an error of the call calls it
         setattr(Tensor, name, method)
 
 

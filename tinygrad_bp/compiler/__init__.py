@@ -3,8 +3,8 @@
 Reading order: `program.py` (the language) → `tracer.py`, `spelling.py`, `trace.py`, `symbolic.py` (how it is recorded)
 → `kinds.py`, `codes.py`, `places.py`, `packages.py`, `readers.py`, `ways.py`, `variables.py`, `objects.py`,
 `capture.py`, `tree.py`, `recording.py` (what a step can reach), `effects.py`, `returned.py` (what it does and gives
-back) → `passes/` → `copies.py`, `assignment.py`, `source.py`, `link.py` (how it is written and run) → `guards.py`,
-`plan.py`, `compiled.py` (when it may be run again).
+back) → `passes/` → `copy_insertion.py`, `buffer_assignment.py`, `source.py`, `link.py` (how it is written and run) →
+`guards.py`, `plan.py`, `compiled.py` (when it may be run again).
 `export.py` writes what was recorded into a file of its own.
 """
 

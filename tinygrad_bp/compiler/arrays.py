@@ -1,6 +1,6 @@
-"""Blocks of memory, the variables that look into them, and what can be told from an array's strides.
+"""Blocks of memory, the variables that are arrays in them, and what an array's strides say.
 
-Read `assignment.py` next: which value lives where.
+Read `buffer_assignment.py` next: which value is where.
 """
 
 from __future__ import annotations

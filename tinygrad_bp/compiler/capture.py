@@ -21,7 +21,7 @@ from .objects import Objects
 from .packages import of_library
 from .places import ArrayOfOne, Attributes, Place, holds
 
-HELD = ("param_groups", "state")  # of an optimiser: looked at entry by entry
+HELD = ("param_groups", "state")  # of an optimiser: guarded entry by entry
 
 
 class Reach(Objects):

@@ -1,6 +1,7 @@
-"""The look before each run, written as a function for one plan: is all as it was when the program was recorded?
+"""Guards: the checks before each run that everything is as it was when the program was recorded.
 
-You will see what a compiled step depends on: print `plan.enter_text`. Read `plan.py` for the plan itself.
+They are the source of one function for each plan, since the whole step of a tiny net takes ten microseconds. You will
+see what a compiled step depends on: print `plan.guards_text`. Read `plan.py` for the plan itself.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 MISS = object()  # the answer of a plan that is not made for a call
-GONE = (LookupError, ValueError, AttributeError, TypeError, ArithmeticError)  # what is looked at is not there any more
-INLINE = 12  # tensors up to which each is looked at in a line of its own
+GONE = (LookupError, ValueError, AttributeError, TypeError, ArithmeticError)  # what a guard reads is gone
+INLINE = 12  # tensors up to which each has a guard in a line of its own
 
 
 class Moved(Exception):
@@ -94,7 +95,7 @@ def guarded_call(plan: Plan) -> Callable[..., Any]:
     w.add("acquire()")  # the buffers are one thread's at a time
     w.add("try:")
     w.add(f"values = run({', '.join([*arrays, *settings])})", 2)
-    w.add("except Moved: return MISS")  # between the look and the run another thread laid its memory elsewhere
+    w.add("except Moved: return MISS")  # between the guards and the run another thread laid its memory elsewhere
     w.add("except BaseException as error:")
     w.add("failed(error); raise", 2)
     w.add("finally:")
@@ -107,7 +108,7 @@ def guarded_call(plan: Plan) -> Callable[..., Any]:
     w.add(f"return {returned(w, plan, plan.run.out)}")
     text = "\n".join(w.lines) + "\n"
     plan.guards_text, plan.names = text, w.names
-    exec(compile(text, "<the look before a compiled step>", "exec"), w.names)
+    exec(compile(text, "<the guards of a compiled step>", "exec"), w.names)
     found: Callable[..., Any] = w.names["enter"]
     return found
 

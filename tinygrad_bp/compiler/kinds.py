@@ -1,4 +1,4 @@
-"""The closed table of kinds: what never changes, what can be looked at before each call; all else is refused.
+"""The closed table of kinds: what never changes, what a guard can check before each call; all else is refused.
 
 You will know why a step that reaches a deque compiles, and one that reaches a lock does not. A class is known by the
 first of its bases that is not written in Python: a subclass of float has a float's content, and attributes besides.
@@ -97,6 +97,6 @@ def native(kind: type) -> type:
 
 
 def instead(kind: type) -> str:
-    """What to write where a step reaches an object that cannot be looked at."""
+    """What to write where a step reaches an object that no guard can check."""
     keys = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
     return next((INSTEAD[key] for key in keys if key in INSTEAD), OTHERWISE)

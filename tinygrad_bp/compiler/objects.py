@@ -31,13 +31,13 @@ BASES = ("tinygrad_bp", "abc", "typing", "enum", "collections.abc", "types", "ar
 
 
 class Objects(Variables):
-    """What was found. `facts` are looked at before each run, `kept` only when a module or optimiser was changed."""
+    """What was found. `facts` have guards before each run, `kept` only when a module or optimiser was changed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.arrays: list[Place] = []
         self.kept: list[tuple[Place, Any]] = []
-        self.lengths: list[tuple[Any, int, str]] = []  # how much a container holds, looked at before each run
+        self.lengths: list[tuple[Any, int, str]] = []  # how much a container holds, guarded before each run
         self.orders: list[tuple[Any, list[Any], str]] = []  # the keys of dicts, in order
         self.frozen: list[tuple[np.ndarray, np.ndarray, str]] = []  # arrays of which the content counts
         self.seen: dict[Any, Any] = {}
@@ -79,27 +79,27 @@ class Objects(Variables):
             self.attributes(value, name)
 
     def unknown(self, value: Any, name: str) -> None:
-        """An object that cannot be looked at: refused, if the step's code can get at it."""
+        """An object that no guard can check: refused, if the step's code can get at it."""
         kind = type(value)
         detail = f"'{kind.__module__}.{kind.__qualname__}'".replace("builtins.", "")
         if hasattr(kind, "__next__") and not hasattr(kind, "readline") and instead(kind) == OTHERWISE:
             self.ways.doubts[id(value)] = (
                 f"tg.compile: the step reaches the iterator {name!r}, which would be advanced while the step is "
-                f"recorded and never again. Take `next({name})` outside the step, and pass the result in"
+                f"recorded, and not in later calls. Take `next({name})` outside the step, and pass the result in"
             )
         else:
             self.ways.doubts[id(value)] = (
-                f"tg.compile: the step reaches {name!r}, of class {detail}, of which nobody can tell before each call "
-                f"whether it is still the same. Instead: {instead(kind)}"
+                f"tg.compile: the step reaches {name!r}, of class {detail}, of which nobody can check before each "
+                f"call whether it has changed. Instead: {instead(kind)}"
             )
 
     def array(self, value: Any, name: str, place: Place | None) -> None:
-        """An array becomes memory where another can be put in its place; else its content is looked at."""
+        """An array becomes memory where another can be put in its place; else its content has a guard."""
         if type(value) is not np.ndarray or value.dtype.kind in "OV":
             self.seen[id(value)] = value
             self.ways.doubts[id(value)] = (
                 f"tg.compile: the step reaches {name!r}, of class '{type(value).__name__}' and dtype {value.dtype}; "
-                "only plain arrays of numbers can be looked at. Instead: put `np.asarray(x)` or its fields in its place"
+                "only arrays of numbers can be checked before each call. Instead: use `np.asarray(x)` or its fields"
             )
         elif place is not None:
             where = "array", id(getattr(place.container, "owner", place.container)), place.key
@@ -290,8 +290,8 @@ class Objects(Variables):
         """Refuse what finds variables that no code names."""
         if names.unseen:
             self.ways.doubts[id(value)] = (
-                f"tg.compile: the step uses `{names.unseen[0]}`, which finds variables or objects that no code names. "
-                "Instead: name them, or do this outside the step and pass the result in"
+                f"tg.compile: the step uses `{names.unseen[0]}`, which finds variables or objects by names that are "
+                "not in the code. Instead: write the names, or do this outside the step and pass the result in"
             )
 
     # ------------------------------------------------------------ at the end

@@ -84,7 +84,7 @@ class ArrayOfOne:
 
 
 class Entries:
-    """The entries of an object of a subclass of dict: looking at them runs nothing that the subclass changed."""
+    """The entries of an object of a subclass of dict: reading them runs nothing that the subclass changed."""
 
     __slots__ = ("owner",)
 

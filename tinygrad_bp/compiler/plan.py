@@ -1,8 +1,8 @@
 """A plan: one program, linked to its arrays, and the conditions under which it may run.
 
-Before each run a plan looks whether everything that the program was made for is still so: shapes and dtypes of the
-arguments, the Python values that were read, the arrays of the parameters, grad mode. That look, too, is a function
-written for this plan (`guards.py`), since a tiny net's whole step takes ten microseconds. Read `compiled.py` next.
+Before each run guards check that everything that the program was made for is still so: shapes and dtypes of the
+arguments, the Python values that were read, the arrays of the parameters, grad mode. They, too, are a function
+written for this plan (`guards.py`). Read `compiled.py` next.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Plan:
         self.arrays.update({new: self.arrays[old].T for new, old in self.program.turned.items()})
 
     def _torn_apart(self) -> bool:
-        """Whether memory that already lies in one piece for another plan would be moved; it is told to stay."""
+        """Whether memory that already lies in one piece for another plan would be moved; it has to stay."""
         stay = [
             member
             for members in self.program.flat.values()
@@ -211,7 +211,7 @@ class Plan:
         self.names.clear()
         self.enter = lambda args, kwargs: MISS
 
-    # ------------------------------------------------------------ the look before a run
+    # ------------------------------------------------------------ guards
     def recheck(self) -> bool:
         """After a module or optimiser was changed: whether nothing that matters was."""
         reach = self.run.reach

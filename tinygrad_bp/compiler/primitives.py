@@ -30,7 +30,7 @@ WITH_OUT = {
     "concatenate", "stack", "cumsum", "cumprod", "einsum", "clip", "max", "min", "amax", "amin", "sum", "prod",
     "any", "all",
 }  # fmt: skip
-# Functions that never look into their inputs' memory; the results of all others may.
+# Functions whose results are never views of their inputs; those of all others may be.
 FRESH = WITH_OUT - {"einsum"} | {"dot", "vdot", "copy", "where", "take", "take_along_axis", "repeat", "tile", "outer"}
 # Ufuncs that raise no floating-point warning, whatever they are given.
 SILENT = {"negative", "positive", "absolute", "maximum", "minimum", "copy", "logical_not", "sign", "copysign"}

@@ -44,7 +44,7 @@ class Snapshot:
         self.failed, self.theirs = True, Generators([])  # unless the run says otherwise, the step drew what was drawn
 
     def changed(self) -> list[str]:
-        """The names of what is not as it was, apart from what a recording looks at itself."""
+        """The names of what is not as it was, apart from what a recording checks itself."""
         found = [name for array, before, name in self.arrays if array.tobytes() != before.tobytes()]
         looked_at = {(id(getattr(p.container, "owner", p.container)), p.key or "cell_contents") for p, _ in self.places}
         for owner, key, name, value in self.attributes:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Block, Variable
-from .assignment import BufferAssignment
+from .buffer_assignment import BufferAssignment
 from .literals import index, literal
 from .loops import Loop
 from .names import NAME_OF_CALL, Names, of_layer, of_memory, of_number
@@ -226,7 +226,7 @@ def whereabouts(variable: Variable) -> Any:
 
 
 def suffix(variable: Variable) -> str:
-    """What a view's name adds to the name of what it looks into."""
+    """What a view's name adds to the name of what it is a view of."""
     assert variable.like is not None
     function = variable.call[0].__name__ if variable.call else ""
     return SUFFIX.get(function, "flat" if variable.like.ndim == 1 else "view")

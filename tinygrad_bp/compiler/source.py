@@ -14,8 +14,8 @@ from weakref import finalize
 import numpy as np
 
 from .arrays import Block, Variable
-from .assignment import BufferAssignment
-from .copies import WithCopies
+from .buffer_assignment import BufferAssignment
+from .copy_insertion import WithCopies
 from .link import ArraySource, Linked
 from .loops import Loop
 from .primitives import SILENT, accepts, computed, written
@@ -183,7 +183,7 @@ class Source:
     # --------------------------------------------------------------------------------------------- arrays
 
     def _entries(self, assignment: BufferAssignment, scribe: Scribe) -> None:
-        """How each array that has a name, or is looked into, comes about at link time."""
+        """How each array that has a name, or of which there is a view, comes about at link time."""
         self.entries: list[ArraySource] = []
         self.blocks: list[int] = [block.nbytes for block in assignment.blocks]
         index_of: dict[Variable, int] = {}

@@ -116,7 +116,7 @@ class Trace:
 
     def write_down(self, prim: Primitive, args: Any, kwargs: Any, outs: list[Value]) -> None:
         if not self.mine():
-            raise self.refusal("another thread uses a stand-in of the step that is being compiled", "compile before")
+            raise self.refusal("another thread uses an array of the step that is being compiled", "compile it before")
         errors: dict[str, Any] = dict(np.geterr())
         quiet = {k: v for k, v in errors.items() if v not in (self._errors[k], "call")}  # call: `alarms` listens
         phase = self.phase()
@@ -347,12 +347,12 @@ class Trace:
 
     def stray(self, tensor: Any) -> None:
         raise self.refusal(
-            "the step reads a tensor that it reaches by a way into which the compiler does not look",
+            "the step reads a tensor that the compiler has not found",
             "pass it as an argument, or keep it in a variable, a list, a dict or an attribute of an object of your own",
         )
 
     def parallel(self) -> None:
-        raise self.refusal("the step starts a thread, whose work would be done now and never again", "work in this one")
+        raise self.refusal("the step starts a thread, which the compiled step would not do", "work in this thread")
 
     def refusal(self, what: str, instead: str) -> CompileError:
         layer = f" in layer {self._scope!r}" if self._scope else ""

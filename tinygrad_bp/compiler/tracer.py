@@ -3,8 +3,8 @@
 It stands in a Tensor for the array (`t.array`), so that forward, backward and the optimiser's update, which are all
 NumPy calls, write the program while they run. It holds the real array too: shapes and dtypes are NumPy's own answers.
 
-What is written in place is told apart by `Storage`: a Tracer is a storage and the way of looking into it (`path`, a
-chain of views); a write gives the storage a new Value, and every view of it reads from that one from then on.
+What is written in place is kept apart by `Storage`: a Tracer is a storage and a view of it (`path`, a chain of views).
+A write gives the storage a new Value, and every view of it reads from that one from then on.
 Read `spelling.py` next: how NumPy's functions become primitives.
 """
 
@@ -81,7 +81,7 @@ class Tracer(Duck):
         return self._actual
 
     def looked(self, array: np.ndarray) -> Any:
-        """The same look into another array."""
+        """The same view of another array."""
         for prim, args in self.path:
             array = prim.function(array, *args)
         return array
@@ -182,7 +182,7 @@ class Tracer(Duck):
 
     def _looked_at(self, *args: Any) -> Any:
         raise self.storage.trace.refusal(
-            "Python code asks for the value of an array, to branch or to count by it",
+            "Python code needs the value of an array, for a branch or a loop",
             "choose with `tg.where(condition, a, b)`, or compute it outside the step and pass it in",
         )
 

@@ -75,7 +75,7 @@ class Kind:
     def __init__(self, leaf: Any, first: int) -> None:
         array, node = (leaf.array, leaf.node) if isinstance(leaf, Tensor) else (leaf, None)
         self.first = first  # the number of the first array that is this very object
-        self.writeable = bool(array.flags.writeable)  # no fact: looked at only where the step asks for it
+        self.writeable = bool(array.flags.writeable)  # guarded only where the step asks for it
         grad = isinstance(leaf, Tensor) and leaf._grad is not None
         kind = class_of(leaf) if isinstance(leaf, Tensor) else None
         self.facts = (kind, array.shape, array.dtype, array.strides, node is not None, grad)

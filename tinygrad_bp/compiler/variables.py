@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Variables:
-    """`facts` are looked at before each run; `watched` knows itself whether it is the same."""
+    """`facts` have guards before each run; each of `guards` knows itself whether it holds."""
 
     visit: Callable[..., None]
 
@@ -69,7 +69,7 @@ class Variables:
             self.variable_of(module, chain[0], name)
 
     def member(self, module: types.ModuleType, chain: tuple[str, ...], name: str, by: str | None = None) -> None:
-        """What a library has of a name: its own is trusted, unless it reads; what a user gave it is looked at."""
+        """What a library has of a name: its own is trusted, unless it reads; what a user gave it has a guard."""
         key, scope, path = chain[0], vars(module), f"{name}.{chain[0]}"
         if key not in scope and not hasattr(module, key):
             self.guards.append(Missing(scope, key, path))

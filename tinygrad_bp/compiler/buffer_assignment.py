@@ -1,6 +1,6 @@
-"""Where the values of a step live: in memory that is there, in one another's place, or in a buffer from the pool.
+"""Buffer assignment: a value is in memory that is there, in the place of another value, or in a buffer from the pool.
 
-You will know how long each value is needed (`Lives`), when a call may write over its own input, how a parameter's new
+You will know how long each value is needed (liveness), when a call may write over its own input, how a parameter's new
 content is computed straight into the parameter, and how freed buffers serve again. Read `loops.py` next: large
 arrays, a block at a time.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Block, Variable, identity, is_value, open_ended, same_start, separate, slice_of
-from .copies import COPY, WithCopies
+from .copy_insertion import COPY, WithCopies
 from .loops import Loop, loop_at, shares_rows
 from .primitives import accepts, elementwise, independent, is_array
 from .program import CONSTANT, MEMORY, RESULT, Call, Value, in_rows
@@ -22,13 +22,13 @@ FOREVER = 1 << 60
 
 
 class BufferAssignment:
-    """The variables of a program: `place` says where each value lives, `steps` which call writes which variable."""
+    """The variables of a program: `place` says where each value is, `steps` which call writes which variable."""
 
     def __init__(self, final: WithCopies, strides: dict[Value, np.ndarray] | None = None) -> None:
         self.final, self.arrays = final, strides or {}
         self.place: dict[Value, Variable] = {}
         self.steps: list[tuple[Call, Variable | None] | Loop] = []
-        self.loop: Loop | None = None  # the one that is being laid out
+        self.loop: Loop | None = None  # the one that is being assigned
         self.free: list[Block] = []
         self.blocks: list[Block] = []
         self.views: dict[Any, Variable] = {}
@@ -42,7 +42,7 @@ class BufferAssignment:
         self.ending: dict[int, list[Block]] = {}
         self._run()
 
-    # ------------------------------------------------------------------------------------------ how long
+    # ------------------------------------------------------------------------------------------ liveness
 
     def _gathered_directly(self) -> dict[Value, tuple[Call, int]]:
         """Parts of flat buffers that can be computed where they will be gathered: part → (gather, offset)."""
@@ -66,7 +66,7 @@ class BufferAssignment:
         return part
 
     def _liveness(self) -> dict[Value, int]:
-        """The last call that needs each value, or a value that looks into its memory."""
+        """Liveness: the last call that needs each value, or a view of it."""
         last_use = dict.fromkeys((*self.final.gradients, *self.target, *self.fresh), FOREVER)
         for i, call in zip(reversed(range(len(self.final.calls))), reversed(self.final.calls), strict=True):
             until = max([last_use.get(out, i) for out in call.outs], default=i)
@@ -137,7 +137,7 @@ class BufferAssignment:
             self._release(i)
 
     def _passing(self, out: Value) -> bool:
-        """Whether a value is made and used up within the loop that is being laid out, and so needs only a block."""
+        """Whether a value is made and used up within the loop that is being assigned, and so needs only a block."""
         if self.loop is None or out in self.target or out in self.own or out in self.gathered:
             return False
         return self.last_use.get(out, -1) < self.loop.stop
@@ -241,7 +241,7 @@ class BufferAssignment:
         return made is not None and made.prim is not COPY, self.index.get(made, -1)
 
     def _writable(self, block: Block, i: int, out: Value) -> bool:
-        """Whether `out` may live in a block for as long as it is needed."""
+        """Whether `out` may be in a block for as long as it is needed."""
         if self._passing(out) or block.kind == "small":
             return self._passing(out) and block.kind == "small"
         if block.kind in ("buffer", "kept"):

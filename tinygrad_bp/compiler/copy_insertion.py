@@ -1,8 +1,8 @@
-"""Which results need memory of their own, and the copies that give it to them.
+"""Copy insertion: results that need memory of their own get it by a copy.
 
 You will know why a step may return its argument, swap two parameters, or use one value as output, gradient and new
-content of a parameter at once: here every such result becomes one that a call of its own makes. Read `assignment.py`
-next: where the results then live.
+content of a parameter at once: here every such result becomes one that a call of its own makes. Read
+`buffer_assignment.py` next: where the results then are.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class WithCopies:
         return [*copies, call]
 
     def base(self, value: Value) -> Value:
-        """The value whose memory this one looks into."""
+        """The value of which this one is a view."""
         while (call := self.made.get(value)) is not None and call.prim.kind == "view":
             value = call.args[0]
         return value
