@@ -96,7 +96,6 @@ def map(change: Callable[[Any], Any], tree: Any, opens: Opens = container) -> An
     >>> map(lambda x: 2 * x, {"a": [1, 2], "b": (3,)})
     {'a': [2, 4], 'b': (6,)}
     """
-
     return fold(change, rebuilt, tree, opens)
 
 
