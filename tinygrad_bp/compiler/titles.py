@@ -42,8 +42,8 @@ def check(leaf: Any, name: str) -> None:
     if kind not in (Tensor, Parameter, np.ndarray) or getattr(leaf, "__dict__", None) or array.dtype.kind in "OV":
         raise CompileError(
             f"tg.compile: the argument {name!r}, of class '{kind.__module__}.{kind.__qualname__}' and dtype "
-            f"{array.dtype}, has other content than numbers, which the compiler does not check. Instead: pass "
-            "`np.asarray(x)`, or `x.detach()`, and what else the step needs as arguments of their own"
+            f"{array.dtype}, holds more than numbers, and only numbers are checked. Instead: pass `np.asarray(x)`, "
+            "or `x.detach()`, and what else the step needs as arguments of their own"
         )
 
 
