@@ -31,7 +31,7 @@ from tinygrad_bp.compiler.program import (
     swapped,
 )
 from tinygrad_bp.compiler.source import Source, write
-from tinygrad_bp.compiler.strides import alike, copied, lying
+from tinygrad_bp.compiler.strides import copied, lying, same_layout
 
 Shape = tuple[int, ...]
 NUMBER = 0.5  # what stands for a setting while shapes are worked out
@@ -281,7 +281,7 @@ def assert_same(before: Program, after: Program, data: Data, rtol: float = 0.0) 
 
 def lie_alike(a: Any, b: Any) -> bool:
     """Whether two results, arrays or numbers, lie alike in memory, gaps aside: what is handed out may be a copy."""
-    return np.ndim(a) == 0 or alike(a.shape, np.empty_like(a).strides, np.empty_like(b).strides)
+    return np.ndim(a) == 0 or same_layout(a.shape, np.empty_like(a).strides, np.empty_like(b).strides)
 
 
 def assert_equal(a: Any, b: Any, rtol: float) -> None:

@@ -28,7 +28,7 @@ from tinygrad_bp import nn
 X = data(4, 3)
 
 
-LOOKS: dict[str, Callable[[Any], Any]] = {
+VIEWS: dict[str, Callable[[Any], Any]] = {
     "if": lambda x: x * 2 if x.sum() > 0 else x,
     "if not": lambda x: x * 2 if not (x > 9).any() else x,
     "and": lambda x: (x.sum() > 0) and x,
@@ -77,7 +77,7 @@ def asserted(x: Any) -> Any:
     return x * 2
 
 
-@pytest.mark.parametrize("function", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("function", VIEWS.values(), ids=VIEWS)
 def test_a_look_at_a_value_is_refused_at_its_line(function: Callable[[Any], Any]) -> None:
     assert re.search(r"test_compile_refusals\.py:\d+", refused(function, X))
 

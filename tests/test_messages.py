@@ -155,6 +155,10 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "tg.tensr([1.0])": ("Did you mean 'tensor'",),
     "tg.randint_liek": ("Did you mean 'randint_like'",),
     "tg.FloatTensor": ("Did you mean 'Tensor'",),
+    "tg.Relu": ("Did you mean tg.relu or tg.nn.ReLU?",),
+    "tg.CrossEntropyLoss()": ("Did you mean tg.nn.CrossEntropyLoss?",),
+    "nn.relu(x)": ("Did you mean tg.relu or tg.nn.ReLU?",),
+    "tg.sgd([w])": ("Did you mean tg.optim.SGD?",),
     "nn.Linaer(3, 2)": ("Did you mean 'Linear'",),
     "F.crossentropy(x, y)": ("Did you mean 'cross_entropy'",),
     "optim.SDG([w])": ("Did you mean 'SGD'",),
@@ -239,6 +243,12 @@ def test_a_mistake_is_told_what_is_wrong_and_what_to_write(code: str) -> None:
     assert shown.count("Traceback") == 1, shown
     known = isinstance(error, errors.TensorError) or "has no attribute" in str(error)
     assert known or isinstance(error, NotImplementedError), repr(error)
+
+
+@pytest.mark.parametrize("name", ["backward", "register_hook", "retain_grad"])
+def test_a_method_is_called_by_its_name_where_python_refuses_its_arguments(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"Tensor\.{name}\(\).*'foo'"):
+        getattr(tg.ones(2), name)(foo=1)
 
 
 WARNED: dict[str, tuple[str, ...]] = {

@@ -53,8 +53,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m tinygrad_bp", description="Tools for layers written by hand.")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     raw = argparse.RawDescriptionHelpFormatter
-    told = "check the gradients of a layer or a function"
-    sub = commands.add_parser("gradcheck", help=told, description=told, epilog=EPILOG, formatter_class=raw)
+    detail = "check the gradients of a layer or a function"
+    sub = commands.add_parser("gradcheck", help=detail, description=detail, epilog=EPILOG, formatter_class=raw)
     add = sub.add_argument
     add("target", metavar="MODULE:NAME", help="a Module, its class, a Function or any function of tensors")
     sizes = '4,3 · () for one number · "5:int<10" for whole numbers; once for each input'
@@ -113,8 +113,8 @@ def imported(name: str) -> Any:
         raise UsageError(f"{name} does not import: {error}") from None
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
-        raise UsageError(f"{name or 'the empty name'} does not import: {told}") from None
+        detail = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
+        raise UsageError(f"{name or 'the empty name'} does not import: {detail}") from None
 
 
 def candidates(module: Any) -> str:
@@ -139,8 +139,8 @@ def call_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
         named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
         return [ast.literal_eval(value) for value in call.args], named
     except (ValueError, SyntaxError):
-        told = 'numbers, strings, lists and name=value are expected: "3, 2, bias=False"'
-        raise UsageError(f"--args {text!r}: {told}") from None
+        detail = 'numbers, strings, lists and name=value are expected: "3, 2, bias=False"'
+        raise UsageError(f"--args {text!r}: {detail}") from None
 
 
 def inputs(options: argparse.Namespace) -> list[Any]:
@@ -196,13 +196,11 @@ def check(make: Any, options: argparse.Namespace) -> Any:
 
 def finite(value: Any) -> Any:
     """JSON has no NaN and no infinity: they become strings."""
-    if isinstance(value, dict):
-        return {key: finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value)
-    return value
+    from math import isfinite
+
+    from . import pytree
+
+    return pytree.map(lambda x: str(x) if isinstance(x, float) and not isfinite(x) else x, value)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ PARTS: tuple[dict[str, Any], ...] = (
 )
 for part in PARTS:
     for name, method in part.items():
+        if getattr(method, "__qualname__", "").startswith(("Methods.", "backward_method")):
+            method.__name__, method.__qualname__ = name, f"Tensor.{name}"  # what an error of the call calls it
         setattr(Tensor, name, method)
 
 __all__ = ["Tensor"]

@@ -65,7 +65,7 @@ def heard(what: str, compute: Callable[..., Any], *args: Any) -> Any:
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """A warning at the line outside this package from which the present call came, with the path of the layer."""
-    told, frame, level, outside = TensorError(message), sys._getframe(1), 2, 0
+    error, frame, level, outside = TensorError(message), sys._getframe(1), 2, 0
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if not outside and name.partition(".")[0] != PACKAGE:
@@ -73,10 +73,10 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
         if "name_layer" in frame.f_globals:  # a module's call, or a container's that calls its layers itself
             for local in ("layer", "self"):
                 if local in frame.f_locals:
-                    frame.f_globals["name_layer"](told, frame.f_locals[local])
+                    frame.f_globals["name_layer"](error, frame.f_locals[local])
         frame, level = frame.f_back, level + 1  # type: ignore[assignment]
     try:
-        warnings.warn(str(told), category, stacklevel=outside or 2)
+        warnings.warn(str(error), category, stacklevel=outside or 2)
     except category as error:  # the user's filters make an error of it
         raise error from None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import pytree
 from .alarms import warn_left
 from .core import Leaf, require_float, wrap
 from .core import array_of as tensor_array
@@ -35,7 +36,8 @@ __all__ = [
 def array_of(data: Any, dtype: Any = None) -> Any:
     """A fresh array of Python data, of an array, or of a Tensor; ragged and non-numeric data are refused."""
     entered(data)
-    if MODE.grad and in_graph(data):
+    tensors = _tensors(data)
+    if MODE.grad and any(tensor.requires_grad for tensor in tensors):
         warn_left(
             "a new tensor is made of values that require a gradient",
             "Join tensors with `tg.stack([a, b])` or `tg.cat`, copy one with `t.clone()`; where it is meant, write "
@@ -46,8 +48,8 @@ def array_of(data: Any, dtype: Any = None) -> Any:
         array = data.array if isinstance(data, Tensor) else data
         return array.astype(dtype or array.dtype) if isinstance(array, Duck) else native(np.array(array, dtype))
     python = isinstance(data, list | tuple | int | float)
-    if isinstance(data, list | tuple):
-        data = _unwrapped(data)
+    if tensors:
+        data = pytree.map(lambda leaf: leaf.array if isinstance(leaf, Tensor) else leaf, data, pytree.row)
     try:
         array = native(np.array(data))
     except ValueError as error:
@@ -69,18 +71,12 @@ def entered(data: Any) -> None:
         MODE.forward.left = True
 
 
-def in_graph(data: Any) -> bool:
-    """Whether a gradient could flow to Python data that holds Tensors."""
-    if isinstance(data, Tensor):
-        return data.requires_grad
-    return isinstance(data, list | tuple) and any(map(in_graph, data))
-
-
-def _unwrapped(data: Any) -> Any:
-    """A nested list with its Tensors as arrays."""
-    if isinstance(data, list | tuple):
-        return [_unwrapped(part) for part in data]
-    return data.array if isinstance(data, Tensor) else data
+def _tensors(data: Any) -> list[Any]:
+    """The Tensors in nested lists, or the one that `data` is."""
+    leaves = pytree.leaves(data, pytree.row)
+    if not any(issubclass(kind, Tensor) for kind in set(map(type, leaves))):  # of ten thousand numbers, one look
+        return []
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def _holds_arrays(data: Any) -> bool:
@@ -149,8 +145,8 @@ def from_numpy(array: np.ndarray) -> Tensor:
     """
     given: Any = array
     if not isinstance(given, Array) or given.dtype.kind not in "biufc":
-        told = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else kind_of(given)
-        raise DtypeError(f"from_numpy: expected an array of numbers, got {told}; use `tg.tensor(data)`")
+        detail = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else kind_of(given)
+        raise DtypeError(f"from_numpy: expected an array of numbers, got {detail}; use `tg.tensor(data)`")
     entered(given)
     return wrap(native(given))
 

@@ -90,8 +90,8 @@ def dtype_of(value: Any) -> np.dtype[Any]:
     except TypeError:
         found = None
     if found is None or found.kind not in "biufc":
-        told = "tg.float32, tg.float64, tg.float16, tg.int64, tg.int32, tg.int16, tg.int8, tg.uint8 and tg.bool"
-        raise DtypeError(f"{value!r:.60} is no dtype for a tensor; there are {told}")
+        detail = "tg.float32, tg.float64, tg.float16, tg.int64, tg.int32, tg.int16, tg.int8, tg.uint8 and tg.bool"
+        raise DtypeError(f"{value!r:.60} is no dtype for a tensor; there are {detail}")
     return np.dtype(found.type)  # the one object that stands for it, in this machine's order of bytes
 
 

@@ -74,20 +74,41 @@ def no_attribute(module: str, name: str) -> AttributeError:
     import sys
 
     public = vars(sys.modules[module]).get("__all__") or [n for n in dir(sys.modules[module]) if n[0] != "_"]
-    public = [n for n in public if n[:1].isupper() == name[:1].isupper()] or public
-    near = None if name.startswith("_") else close(name, public)
-    told = f". Did you mean {near!r}?" if near else f"; there are {', '.join(public)}" if len(public) < 12 else ""
+    like = [n for n in public if n[:1].isupper() == name[:1].isupper()] or public
+    near = None if name.startswith("_") else close(name, like)
+    meant = repr(near) if near else ""
+    if meant.strip("'").lower() != name.lower():
+        meant = " or ".join(elsewhere(name)) or meant
+    detail = f". Did you mean {meant}?" if meant else f"; there are {', '.join(like)}" if len(like) < 12 else ""
     # with obj=None Python's own guess is not added to ours
-    return AttributeError(f"module {module!r} has no attribute {name!r}{told}", name=name, obj=None)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{detail}", name=name, obj=None)
+
+
+def elsewhere(name: str) -> list[str]:
+    """Where this package has a name, capitals aside; two places at most.
+
+    >>> elsewhere("Relu"), elsewhere("linear")
+    (['tg.relu', 'tg.nn.ReLU'], ['tg.nn.Linear', 'tg.nn.functional.linear'])
+    """
+    from importlib import import_module
+
+    found: list[str] = []
+    if name.startswith("_"):  # Python itself asks for many of these
+        return found
+    for place in ("", ".nn", ".nn.functional", ".optim"):
+        module = import_module(f"{__package__}{place}")
+        same = [n for n in dir(module) if n.lower() == name.lower()]
+        found += [f"tg{place}.{n}" for n in same if type(getattr(module, n)) is not type(module)]
+    return found[:2]
 
 
 def close(name: str, names: Sequence[str]) -> str | None:
     """The one of `names` that looks most like `name`, whatever its capitals."""
     from difflib import get_close_matches
 
-    plain = {n.lower().replace("_", ""): n for n in names}
-    found = get_close_matches(name, names, 1) or get_close_matches(name.lower().replace("_", ""), plain, 1)
-    return plain.get(found[0], found[0]) if found else None
+    lowered = {n.lower().replace("_", ""): n for n in names}
+    found = get_close_matches(name, names, 1) or get_close_matches(name.lower().replace("_", ""), lowered, 1)
+    return lowered.get(found[0], found[0]) if found else None
 
 
 FORGOT = ": did a function, or a layer's `forward`, forget its `return`?"

@@ -51,7 +51,7 @@ PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # two esc
 PIECE = re.compile(rb"(?:[^\\\x80-\xff]|[\x80-\xff][\x80-\xbf]*+|" + PAIR + rb"|\\.){1,100000}+")
 
 
-class Entry(NamedTuple):
+class TensorRecord(NamedTuple):
     """A tensor of the file: its first byte among the data, name, dtype code and shape."""
 
     begin: int
@@ -60,7 +60,7 @@ class Entry(NamedTuple):
     shape: tuple[int, ...]
 
 
-def read_header(file: BufferedReader) -> tuple[list[Entry], dict[str, str]]:
+def read_header(file: BufferedReader) -> tuple[list[TensorRecord], dict[str, str]]:
     """The tensors in the order of their data, and the metadata; ValueError if anything is wrong."""
     size = os.fstat(file.fileno()).st_size
     if size < 8:
@@ -71,13 +71,13 @@ def read_header(file: BufferedReader) -> tuple[list[Entry], dict[str, str]]:
     return parsed(file.read(length), size - 8 - length)
 
 
-def parsed(text: bytes, data_size: int) -> tuple[list[Entry], dict[str, str]]:
+def parsed(text: bytes, data_size: int) -> tuple[list[TensorRecord], dict[str, str]]:
     """The header's text as tensors that cover `data_size` bytes without a gap or an overlap, and the metadata.
 
     >>> parsed(b'{"w":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"__metadata__":{"epoch":"7"}}', 0)
-    ([Entry(begin=0, name='w', code='F32', shape=(0,))], {'epoch': '7'})
+    ([TensorRecord(begin=0, name='w', code='F32', shape=(0,))], {'epoch': '7'})
     """
-    entries: list[Entry] = []
+    entries: list[TensorRecord] = []
     notes: list[dict[str, str]] = []
 
     def pair(name: str, at: int) -> int:
@@ -123,10 +123,10 @@ def _text(text: bytes, start: int, end: int) -> str:
     inside = memoryview(text)[start + 1 : end - 1]
     if text.find(b"\\", start, end) < 0:
         return str(inside, "utf-8")
-    plain = bytearray()
+    decoded = bytearray()
     for piece in PIECE.finditer(inside):
-        plain += json.loads(b'"%b"' % piece[0]).encode()  # UnicodeEncodeError, a ValueError, for half of a pair
-    return str(plain, "utf-8")
+        decoded += json.loads(b'"%b"' % piece[0]).encode()  # UnicodeEncodeError, a ValueError, for half of a pair
+    return str(decoded, "utf-8")
 
 
 def _metadata(text: bytes, at: int) -> tuple[dict[str, str], int]:
@@ -144,7 +144,7 @@ def _metadata(text: bytes, at: int) -> tuple[dict[str, str], int]:
     return found, _object(text, at, "its __metadata__", pair)
 
 
-def _entry(name: str, fields: bytes) -> Entry:
+def _entry(name: str, fields: bytes) -> TensorRecord:
     entry = json.loads(fields.decode(), object_pairs_hook=_unique, parse_int=_natural)
     if entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"tensor {short(name)} must have dtype, shape and data_offsets, nothing else")
@@ -162,7 +162,7 @@ def _entry(name: str, fields: bytes) -> Entry:
             f"tensor {short(name)} ({code}, shape {shape}) must have the bytes "
             f"[{offsets[0]}, {offsets[0] + needed}) and claims [{offsets[0]}, {offsets[1]})"
         )
-    return Entry(offsets[0], name, CODES[code], tuple(shape))
+    return TensorRecord(offsets[0], name, CODES[code], tuple(shape))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _natural(digits: str) -> int:
     return int(digits)
 
 
-def _covering(entries: list[Entry], data_size: int) -> list[Entry]:
+def _covering(entries: list[TensorRecord], data_size: int) -> list[TensorRecord]:
     """The entries in file order, once known to have distinct names and to cover the data without a gap or overlap."""
     entries.sort(key=itemgetter(1))
     if any(a.name == b.name for a, b in pairwise(entries)):
@@ -195,7 +195,7 @@ def _covering(entries: list[Entry], data_size: int) -> list[Entry]:
     return entries
 
 
-def _size(entry: Entry) -> int:
+def _size(entry: TensorRecord) -> int:
     return nbytes(entry.shape, DTYPES[entry.code])
 
 

@@ -26,10 +26,10 @@ Number = (int, float, complex)
 
 def no_tensor(op: Op, value: Any) -> DtypeError:
     """The refusal of what is no tensor, no array and no number, or a number where that is not enough."""
-    told = f"{value.dtype} {value.shape}" if isinstance(value, ndarray) else kind_of(value)
+    detail = f"{value.dtype} {value.shape}" if isinstance(value, ndarray) else kind_of(value)
     kinds = "a Tensor or an array" if isinstance(value, Number) else "a Tensor, an array or a number"
     fix = FORGOT if value is None else "; make a tensor of it first: `tg.tensor(...)`"
-    return DtypeError(f"{op.name}: expected {kinds}, got {told}{fix}")
+    return DtypeError(f"{op.name}: expected {kinds}, got {detail}{fix}")
 
 
 ABOUT_NAMES = ("positional argument", "keyword argument", "multiple values", "keyword-only")
@@ -46,9 +46,9 @@ def unclear(op: Op, args: Any, kwargs: dict[str, Any], error: Exception) -> Exce
     culprit = getattr(error, "obj", op)
     if any(culprit is value for value in args) and not isinstance(culprit, Tensor):
         return no_tensor(op, culprit)
-    told = ", ".join([*map(kind_of, args), *[f"{name}={kind_of(value)}" for name, value in kwargs.items()]])
+    detail = ", ".join([*map(kind_of, args), *[f"{name}={kind_of(value)}" for name, value in kwargs.items()]])
     kind: type[TensorError] = ArgumentError if isinstance(error, ValueError) else DtypeError
-    return kind(f"{op.name}: called with ({told}): {error}")
+    return kind(f"{op.name}: called with ({detail}): {error}")
 
 
 def once_more(op: Op, arrays: Sequence[Any], params: tuple[Any, ...], error: Exception) -> Any:
@@ -78,22 +78,22 @@ def fit_together(shapes: Sequence[Any]) -> bool:
 
 def explain(op: Op, arrays: Sequence[Any], error: Exception) -> TensorError:
     """NumPy's complaint with the operation, all shapes and dtypes, and what to do."""
-    told = operands(op, arrays)
+    detail = operands(op, arrays)
     shapes = [a.shape for a in arrays if isinstance(a, Array)]
     if isinstance(error, IndexError):
-        return AxisError(f"{op.name}: {told}: {error}")
+        return AxisError(f"{op.name}: {detail}: {error}")
     if not isinstance(error, ValueError):
-        return DtypeError(f"{op.name}: {told}: {error}")
+        return DtypeError(f"{op.name}: {detail}: {error}")
     if op.word == "elementwise" and fit_together(shapes):  # so it was the values
-        return ArgumentError(f"{op.name}: {told}: {error}")
+        return ArgumentError(f"{op.name}: {detail}: {error}")
     if op.word == "elementwise" and len(shapes) > 1:
         return ShapeError(
-            f"{op.name}: these shapes do not broadcast: {told}. Aligned from the right, sizes must be equal or 1: "
+            f"{op.name}: these shapes do not broadcast: {detail}. Aligned from the right, sizes must be equal or 1: "
             "insert a dimension with `x.unsqueeze(dim)`, or reshape one of them"
         )
     if op.name in ("matmul", "linear") and len(shapes) > 1:
         return ShapeError(
-            f"{op.name}: the inner sizes do not fit: {told}. {op.name} needs (…, n, k) and "
+            f"{op.name}: the inner sizes do not fit: {detail}. {op.name} needs (…, n, k) and "
             f"{'(…, k, m): transpose one with `.mT`' if op.name == 'matmul' else '(m, k): k is in_features'}"
         )
-    return ShapeError(f"{op.name}: {told}: {error}")
+    return ShapeError(f"{op.name}: {detail}: {error}")

@@ -21,7 +21,7 @@ import numpy as np
 
 from .errors import ArgumentError, DtypeError, FileFormatError
 from .files import atomic_write, path_text, read_up_to, refuse_bomb, refusing
-from .header import MAX_DIMS, MAX_METADATA, SAFE_DTYPES, Entry, nbytes, read_header, short
+from .header import MAX_DIMS, MAX_METADATA, SAFE_DTYPES, TensorRecord, nbytes, read_header, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -228,7 +228,7 @@ def _wrapped(arrays: dict[str, Array], wrap: Wrap) -> dict[str, Any]:
     return arrays if wrap is None else {name: wrap(array) for name, array in arrays.items()}
 
 
-def _read_tensor(file: BufferedReader, entry: Entry) -> Array:
+def _read_tensor(file: BufferedReader, entry: TensorRecord) -> Array:
     array: Array = np.empty(entry.shape, SAFE_DTYPES[entry.code])
     if file.readinto(array.data) != array.nbytes:
         raise ValueError("it became shorter while it was read")

@@ -13,6 +13,7 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from .. import pytree
 from ..core import Inside, Tensor
 from ..errors import GraphError
 
@@ -95,18 +96,7 @@ def _kept(ctx: Any) -> Iterator[tuple[str, Any]]:
             yield f"ctx.saved_tensors[{i}]", tensor
     for name, value in vars(ctx).items():
         if not name.startswith("_"):
-            yield from _tensors(f"ctx.{name}", value)
-
-
-def _tensors(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Tensor):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield from _tensors(f"{name}[{key!r}]", part)
-    elif isinstance(value, list | tuple):
-        for i, part in enumerate(value):
-            yield from _tensors(f"{name}[{i}]", part)
+            yield from ((path, leaf) for path, leaf in pytree.paths(value, f"ctx.{name}") if isinstance(leaf, Tensor))
 
 
 @contextlib.contextmanager

@@ -1,10 +1,10 @@
 """The compiler: a step is run once with stand-ins for its arrays, and from then on as straight-line NumPy.
 
-Reading order: `program.py` (the language) → `tracer.py`, `spelling.py`, `trace.py`, `live.py` (how it is recorded) →
-`kinds.py`, `codes.py`, `places.py`, `packages.py`, `readers.py`, `ways.py`, `variables.py`, `objects.py`, `capture.py`,
-`tree.py`, `recording.py` (what a step can reach), `effects.py`, `returned.py` (what it does and gives back) →
-`passes/` → `buffers.py`, `source.py`, `link.py` (how it is written and run) → `entrance.py`, `plan.py`, `compiled.py`
-(when it may be run again).
+Reading order: `program.py` (the language) → `tracer.py`, `spelling.py`, `trace.py`, `symbolic.py` (how it is recorded)
+→ `kinds.py`, `codes.py`, `places.py`, `packages.py`, `readers.py`, `ways.py`, `variables.py`, `objects.py`,
+`capture.py`, `tree.py`, `recording.py` (what a step can reach), `effects.py`, `returned.py` (what it does and gives
+back) → `passes/` → `copy_insertion.py`, `buffer_assignment.py`, `source.py`, `link.py` (how it is written and run) →
+`guards.py`, `plan.py`, `compiled.py` (when it may be run again).
 `export.py` writes what was recorded into a file of its own.
 """
 

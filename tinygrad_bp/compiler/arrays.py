@@ -1,6 +1,6 @@
-"""Blocks of memory, the variables that look into them, and what can be told from an array's strides.
+"""Blocks of memory, the variables that are arrays in them, and what an array's strides say.
 
-Read `buffers.py` next: which value lives where.
+Read `buffer_assignment.py` next: which value is where.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import pytree
+from ..pytree import operands
 from .program import Value
 
 
@@ -30,14 +32,14 @@ class Variable:
     values: what it holds, one after another.
     """
 
-    __slots__ = ("base", "block", "call", "like", "name", "same", "values")
+    __slots__ = ("base", "block", "call", "canonical", "like", "name", "values")
 
     def __init__(self, block: Block, like: np.ndarray | None, value: Value | None) -> None:
         self.block, self.like = block, like
         self.values = [] if value is None else [value]
         self.base: Variable | None = None
         self.call: tuple[Any, tuple[Any, ...]] | None = None
-        self.same = self  # the first of the variables that are one array under several names
+        self.canonical = self  # the first of the variables that are one array under several names
         self.name = ""
 
     @property
@@ -47,13 +49,8 @@ class Variable:
 
 
 def is_value(tree: Any) -> bool:
-    if tree.__class__ is int:
-        return False
-    if isinstance(tree, tuple | list):
-        return any(map(is_value, tree))
-    if isinstance(tree, slice):
-        return any(map(is_value, (tree.start, tree.stop, tree.step)))
-    return isinstance(tree, Value | np.ndarray)
+    """Whether an operand is an array, or holds one."""
+    return any(isinstance(leaf, Value | np.ndarray) for leaf in pytree.leaves(tree, operands))
 
 
 def open_ended(key: Any) -> Any:
@@ -62,7 +59,7 @@ def open_ended(key: Any) -> Any:
     return key if any(part is Ellipsis for part in parts) else (*parts, ...)
 
 
-def same(array: np.ndarray) -> np.ndarray:
+def identity(array: np.ndarray) -> np.ndarray:
     return array
 
 

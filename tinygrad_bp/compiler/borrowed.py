@@ -37,7 +37,7 @@ class Borrowed:
         if home is not None:
             self.imports.setdefault(home[0], {})[name] = home[1]
         elif isinstance(thing, float):
-            self.constants.append(f"{name} = {number(thing)}")
+            self.constants.append(f"{name} = {float_text(thing)}")
         elif isinstance(thing, np.dtype):
             self.constants.append(f"{name} = np.dtype({thing.name!r})")
         elif isinstance(thing, type) and thing.__module__ == "builtins":
@@ -99,7 +99,7 @@ def home_of(thing: Any) -> tuple[str, str] | None:
     return None
 
 
-def number(x: float) -> str:
+def float_text(x: float) -> str:
     """A float as text, the three that have no literal too."""
     return repr(x) if math.isfinite(x) else "np.nan" if x != x else "np.inf" if x > 0 else "-np.inf"
 

@@ -19,15 +19,15 @@ from ..optim.method import Method
 from ..optim.optimizer import Optimizer
 from ..optim.parts import Part
 from ..random import Generator, default_generator
-from .kinds import PLAIN
+from .kinds import RETURNABLE
 from .objects import Objects
 from .packages import of_library
-from .places import Attributes, Entry, Numbers, Place, holds
+from .places import ArrayOfOne, Attributes, Numbers, Place, holds
 
 if TYPE_CHECKING:
     import numpy as np
 
-HELD = ("param_groups", "state")  # of an optimiser: looked at entry by entry
+HELD = ("param_groups", "state")  # of an optimiser: guarded entry by entry
 OWN = ("defaults", "_parts")  # of an optimiser: what it makes of these itself
 
 
@@ -200,4 +200,4 @@ def logger() -> tuple[type, ...]:
     return (logging.Logger,) if logging else ()
 
 
-__all__ = ["PLAIN", "Attributes", "Entry", "Place", "Reach", "holds"]
+__all__ = ["RETURNABLE", "ArrayOfOne", "Attributes", "Place", "Reach", "holds"]

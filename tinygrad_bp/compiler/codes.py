@@ -1,6 +1,6 @@
 """What a function's code asks for by name: globals, attributes, modules that it imports.
 
-An object that cannot be looked at matters only if some code can get at it: an attribute that no code of the step names
+An object that no guard can check matters only if some code can get at it: an attribute that no code of the step names
 is not read by it. Code that makes its names up while it runs (`getattr(x, name)`, `vars(x)`) can get at all of them.
 Read `places.py` next.
 """

@@ -2,7 +2,7 @@
 
 While the step is recorded its backward pass is recorded too, from cotangents that come as arguments. The calls before
 become the program that runs at the call; those after become the program of its backward, and what the second reads of
-the first is handed over. In the caller's graph both together are one `autograd.Function`. Read `entrance.py` next.
+the first is handed over. In the caller's graph both together are one `autograd.Function`. Read `guards.py` next.
 """
 
 from __future__ import annotations

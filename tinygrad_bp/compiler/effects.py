@@ -72,9 +72,9 @@ def only_computes(run: Run) -> None:
     changed += [f"{name}.requires_grad" for t, node, _, name in run.nodes if t.node is not node]
     changed += [f"hooks of {name}" for t, node, hooks, name in run.nodes if t.node is node and marks(t) != hooks]
     changed += [place.name for place, stand_in in run.places if place.get() is not stand_in]
-    changed += run.as_was.changed()
+    changed += run.snapshot.changed()
     changed += [name for c, n, name in lengths if len(c) != n and id(c) not in born]
-    changed += [watch.name for watch in run.reach.watched if not watch.same()]
+    changed += [guard.name for guard in run.reach.guards if not guard.holds()]
     changed += [name for c, keys, name in run.reach.orders if id(c) not in born and list(c) != keys]
     if changed:
         named = ", ".join(map(repr, dict.fromkeys(changed)))

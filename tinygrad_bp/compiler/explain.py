@@ -102,9 +102,9 @@ def by_layer(program: Program) -> str:
         work[row] += operations(call)
     total = sum(work.values())
     rows = [["", *PHASES, "operations", "share", ""]]
-    for row, told in order.items():
+    for row, detail in order.items():
         rows.append([row, *(str(calls[row, phase] or "·") for phase in PHASES), amount(work[row]),
-                     share(work[row], total), told])  # fmt: skip
+                     share(work[row], total), detail])  # fmt: skip
     sums = [str(sum(n for (_, phase), n in calls.items() if phase == one) or "·") for one in PHASES]
     rows.append(["together", *sums, amount(total), share(total, total), ""])
     return section("calls by layer", rows, right=(1, 2, 3, 4, 5))
@@ -155,8 +155,8 @@ def notes(program: Program) -> str:
         lines.append(f"{', '.join(sorted(names & TRANSCENDENTAL))}: each entry counts as one operation.")
     left_out = Counter(call.prim.name for call in program.calls if unknown(call))
     if left_out:
-        told = ", ".join(f"{name} ({n}×)" if n > 1 else name for name, n in left_out.items())
-        lines.append(f"{told}: operations not counted.")
+        detail = ", ".join(f"{name} ({n}×)" if n > 1 else name for name, n in left_out.items())
+        lines.append(f"{detail}: operations not counted.")
     return "\n".join(lines)
 
 

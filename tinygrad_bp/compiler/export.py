@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor, wrap
 from ..errors import ArgumentError, CompileError
 from ..files import atomic_write, path_text
@@ -19,11 +20,11 @@ from ..mode import no_grad
 from ..nn.module import Module
 from ..optim.flat import moved_back
 from ..serialize import save_npz
-from .capture import Entry
+from .capture import ArrayOfOne
 from .compiled import Compiled
 from .differentiable import cut
 from .passes import optimise
-from .plan import held, note_holders
+from .plan import array_at, note_holders
 from .recording import Run, record
 from .rehearse import Rehearsal, where
 from .script import Script
@@ -50,7 +51,7 @@ class Facts(NamedTuple):
     content: dict[Value, np.ndarray]
     settings: dict[Value, Any]
     weights: dict[str, Any]  # key in the state_dict → its Value, or the array of a weight that the step does not use
-    told: str
+    models: str
     hints: list[str]  # the arguments' names
     kept: list[tuple[Value, Value]]  # (parameter, its gradient) where the gradient is memory that the step writes to
     entries: dict[Value, Value]  # a setting that is the only entry of a memory → that memory
@@ -168,18 +169,18 @@ def rehearsed(function: Any, args: tuple[Any, ...], kind: str) -> tuple[Facts, l
         lasting = holders(run)
         content = {value: before(holder, stage) for value, holder in lasting}
         settings = {value: setting(value, run, stage) for value in run.program.settings}
-        after = {value: np.array(held(holder)) for value, holder in lasting}
+        after = {value: np.array(array_at(holder)) for value, holder in lasting}
         grads = [np.array(t._grad.array) for t, i in run.grads if i is not None and t._grad is not None]
         known = {id(holder): value for value, holder in (*lasting, *run.aliases)}
         table = {key: known.get(id(t), t.array) for key, t in weights(reach).items()}
         kept = [(value, known[id(t._grad)]) for value, t in lasting if id(getattr(t, "_grad", None)) in known]
-        arrays = {held(holder).ctypes.data: value for value, holder in lasting if value.size}
+        arrays = {array_at(holder).ctypes.data: value for value, holder in lasting if value.size}
         places = {value: place.container for value, place in run.trace.places.items()}
-        entries = {v: arrays[c.array.ctypes.data] for v, c in places.items() if isinstance(c, Entry)}
-        told = "\n\n".join(map(repr, models(reach).values()))
+        entries = {v: arrays[c.array.ctypes.data] for v, c in places.items() if isinstance(c, ArrayOfOne)}
+        detail = "\n\n".join(map(repr, models(reach).values()))
     program = cut(run)[0] if run.in_graph else run.program
     del program.outputs[run.returned :]
-    return Facts(kind, run, program, content, settings, table, told, hints, kept, entries), [*expected, after, grads]
+    return Facts(kind, run, program, content, settings, table, detail, hints, kept, entries), [*expected, after, grads]
 
 
 def holders(run: Run) -> list[tuple[Value, Any]]:
@@ -193,7 +194,7 @@ def before(holder: Any, stage: Rehearsal) -> np.ndarray:
     """The content of memory before the step; zeros for what its first run made."""
     is_tensor = isinstance(holder, Tensor)
     array = stage.before.get(id(holder)) if is_tensor else stage.arrays_before.get(where(holder))
-    return np.zeros_like(held(holder)) if array is None else np.array(array, order="C")
+    return np.zeros_like(array_at(holder)) if array is None else np.array(array, order="C")
 
 
 def setting(value: Value, run: Run, stage: Rehearsal) -> Any:
@@ -210,20 +211,21 @@ def compare(namespace: dict[str, Any], script: Script, args: tuple[Any, ...], ex
     *results, after, grads = expected
     given = mapped(args, lambda leaf: np.array(leaf.array) if isinstance(leaf, Tensor) else leaf)
     for result in results:
-        same(namespace[script.facts.kind](*given), result, "what it returns")
+        require_same(namespace[script.facts.kind](*given), result, "what it returns")
     for value, array in after.items():
         if value in script.homes:
-            same(eval(script.homes[value], namespace), array, value.name)
+            require_same(eval(script.homes[value], namespace), array, value.name)
     for text, array in zip(script.parts.gradients, grads, strict=True):
-        same(eval(text, namespace), array, "a gradient")
+        require_same(eval(text, namespace), array, "a gradient")
 
 
-def same(found: Any, expected: Any, what: str) -> None:
+def require_same(found: Any, expected: Any, what: str) -> None:
     """Raise if two results differ: in bits, or for floats by more than rounding."""
-    if isinstance(expected, tuple | list | dict):
-        for key in expected if isinstance(expected, dict) else range(len(expected)):
-            same(found[key], expected[key], what)
-        return
+    for _, ours, theirs in pytree.pairs(found, expected):
+        same_array(ours, theirs, what)
+
+
+def same_array(found: Any, expected: Any, what: str) -> None:
     a, b = np.asarray(found), np.asarray(expected)
     fits = a.shape == b.shape and a.dtype == b.dtype
     if fits and b.dtype.kind in "fc":

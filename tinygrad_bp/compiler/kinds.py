@@ -1,4 +1,4 @@
-"""The closed table of kinds: what never changes, what can be looked at before each call; all else is refused.
+"""The closed table of kinds: what never changes, what a guard can check before each call; all else is refused.
 
 You will know why a step that reaches a deque compiles, and one that reaches a lock does not. A class is known by the
 first of its bases that is not written in Python: a subclass of float has a float's content, and attributes besides.
@@ -22,9 +22,10 @@ import numpy as np
 
 from ..mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, type)  # may be returned as they are
+# What a step may return as it is.
+RETURNABLE = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, type)
 FIELD = type(vars(namedtuple("Pair", "x"))["x"])  # what a named tuple's class has for each field
-VALUES = {  # told by class and repr: another object of the same value is as good
+VALUES = {  # known by class and repr: another object of the same value is as good
     bool, int, float, complex, str, bytes, type(None), range, decimal.Decimal, datetime.date, datetime.timedelta,
     datetime.timezone,
 }  # fmt: skip
@@ -35,7 +36,7 @@ CONSTANT = {  # known not to change; a class is not among them, it has attribute
     np.finfo, np.iinfo, type(np.sum), operator.itemgetter, FIELD, no_grad, enable_grad, inference_mode,
     set_grad_enabled,
 }  # fmt: skip
-LOOKED_AT = {  # the method of `capture.Reach` that reads what an object holds; "" where it holds attributes only
+GUARDED = {  # the method of `capture.Reach` that reads what an object holds; "" where it holds attributes only
     object: "", types.SimpleNamespace: "", dict: "dict_", OrderedDict: "dict_", defaultdict: "dict_", list: "list_",
     tuple: "tuple_", set: "row", frozenset: "tuple_", deque: "row", bytearray: "row", array.array: "row",
     types.MappingProxyType: "mapping", slice: "slice_", types.FunctionType: "function", types.MethodType: "method",
@@ -69,15 +70,15 @@ def constant(kind: type) -> bool:
     return kind in CONSTANT or scalar(kind) or issubclass(kind, np.dtype)
 
 
-def plain(value: Any) -> bool:
-    """Whether a value is told by its class and its `repr`."""
+def by_value(value: Any) -> bool:
+    """Whether a value is known by its class and its `repr`."""
     kind = type(value)
     return kind in VALUES or scalar(kind) or issubclass(kind, np.dtype)
 
 
-def alike(now: Any, value: Any) -> bool:
+def same_value(now: Any, value: Any) -> bool:
     """Whether a value is still the one that it was: the same object, or a plain one that nobody can tell from it."""
-    return now is value or (type(now) is type(value) and plain(value) and repr(now) == repr(value))
+    return now is value or (type(now) is type(value) and by_value(value) and repr(now) == repr(value))
 
 
 def in_python(kind: type) -> bool:
@@ -96,6 +97,6 @@ def native(kind: type) -> type:
 
 
 def instead(kind: type) -> str:
-    """What to write where a step reaches an object that cannot be looked at."""
+    """What to write where a step reaches an object that no guard can check."""
     keys = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
     return next((INSTEAD[key] for key in keys if key in INSTEAD), OTHERWISE)

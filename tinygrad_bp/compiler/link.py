@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .source import Source
 
 
-class Entry(NamedTuple):
+class ArraySource(NamedTuple):
     """How one array comes about: "memory" (value), "constant" (array), "buffer" (its block's number, shape, dtype and
     strides), "view" (the number of the entry that it is a view of, function, arguments, keywords), or "blocks" (the
     numbers of the entries that a loop cuts, its rows in a round, all its rows, and whether it needs their slice)."""
@@ -63,7 +63,7 @@ class Linked:
             if entry.name:
                 self.namespace[entry.name] = arrays[-1]
 
-    def _array(self, entry: Entry) -> Any:
+    def _array(self, entry: ArraySource) -> Any:
         if entry.kind == "memory":
             return self.memory[entry.made_of[0]]
         if entry.kind == "constant":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # What a value is called that has neither a name nor a layer: after the call that made it.
-PLAIN = {
+NAME_OF_CALL = {
     "subtract": "difference", "add": "total", "multiply": "product", "true_divide": "quotient", "dot": "product",
     "vdot": "squares", "matmul": "product", "square": "squared", "sqrt": "root", "negative": "negated",
     "add.reduce": "sums", "copy": "kept", "assign": "changed", "gather": "gathered", "exp": "exponential",

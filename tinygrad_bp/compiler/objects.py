@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .codes import Names
-from .kinds import LOOKED_AT, OTHERWISE, constant, in_python, instead, native
+from .kinds import GUARDED, OTHERWISE, constant, in_python, instead, native
 from .packages import imported, of_library
 from .places import Attributes, Cache, Entries, Filled, Hidden, Members, Missing, Place, Row
 from .variables import Variables
@@ -31,13 +31,13 @@ BASES = ("tinygrad_bp", "abc", "typing", "enum", "collections.abc", "types", "ar
 
 
 class Objects(Variables):
-    """What was found. `facts` are looked at before each run, `kept` only when a module or optimiser was changed."""
+    """What was found. `facts` have guards before each run, `kept` only when a module or optimiser was changed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.arrays: list[Place] = []
         self.kept: list[tuple[Place, Any]] = []
-        self.lengths: list[tuple[Any, int, str]] = []  # how much a container holds, looked at before each run
+        self.lengths: list[tuple[Any, int, str]] = []  # how much a container holds, guarded before each run
         self.orders: list[tuple[Any, list[Any], str]] = []  # the keys of dicts, in order
         self.frozen: list[tuple[np.ndarray, np.ndarray, str]] = []  # arrays of which the content counts
         self.seen: dict[Any, Any] = {}
@@ -69,7 +69,7 @@ class Objects(Variables):
     def inside(self, value: Any, name: str) -> None:
         """What an object holds, by its kind."""
         kind = native(type(value))
-        content = "" if constant(kind) else LOOKED_AT.get(kind)
+        content = "" if constant(kind) else GUARDED.get(kind)
         if content is None:
             self.unknown(value, name)
             return
@@ -79,27 +79,27 @@ class Objects(Variables):
             self.attributes(value, name)
 
     def unknown(self, value: Any, name: str) -> None:
-        """An object that cannot be looked at: refused, if the step's code can get at it."""
+        """An object that no guard can check: refused, if the step's code can get at it."""
         kind = type(value)
-        told = f"'{kind.__module__}.{kind.__qualname__}'".replace("builtins.", "")
+        detail = f"'{kind.__module__}.{kind.__qualname__}'".replace("builtins.", "")
         if hasattr(kind, "__next__") and not hasattr(kind, "readline") and instead(kind) == OTHERWISE:
             self.ways.doubts[id(value)] = (
                 f"tg.compile: the step reaches the iterator {name!r}, which would be advanced while the step is "
-                f"recorded and never again. Take `next({name})` outside the step, and pass the result in"
+                f"recorded, and not in later calls. Take `next({name})` outside the step, and pass the result in"
             )
         else:
             self.ways.doubts[id(value)] = (
-                f"tg.compile: the step reaches {name!r}, of class {told}, of which nobody can tell before each call "
-                f"whether it is still the same. Instead: {instead(kind)}"
+                f"tg.compile: the step reaches {name!r}, of class {detail}, of which nobody can check before each "
+                f"call whether it has changed. Instead: {instead(kind)}"
             )
 
     def array(self, value: Any, name: str, place: Place | None) -> None:
-        """An array becomes memory where another can be put in its place; else its content is looked at."""
+        """An array becomes memory where another can be put in its place; else its content has a guard."""
         if type(value) is not np.ndarray or value.dtype.kind in "OV":
             self.seen[id(value)] = value
             self.ways.doubts[id(value)] = (
                 f"tg.compile: the step reaches {name!r}, of class '{type(value).__name__}' and dtype {value.dtype}; "
-                "only plain arrays of numbers can be looked at. Instead: put `np.asarray(x)` or its fields in its place"
+                "only arrays of numbers can be checked before each call. Instead: use `np.asarray(x)` or its fields"
             )
         elif place is not None:
             where = "array", id(getattr(place.container, "owner", place.container)), place.key
@@ -138,7 +138,7 @@ class Objects(Variables):
     def row(self, value: Any, name: str) -> None:
         """A container that is compared as a whole."""
         row = Row(value, name)
-        self.watched.append(row)
+        self.guards.append(row)
         for i, entry in enumerate(row.content if not hasattr(value, "tobytes") else ()):
             self.visit(entry, f"{name}.{i}")
 
@@ -152,7 +152,7 @@ class Objects(Variables):
             self.visit(object.__getattribute__(value, key), place.name, place, by)
         except AttributeError:
             if not of_library(type(value)):
-                self.watched.append(Missing(place.container, key, place.name))
+                self.guards.append(Missing(place.container, key, place.name))
 
     def attributes(self, value: Any, name: str, without: tuple[str, ...] = ()) -> None:
         """What an object's `__dict__` and slots hold, and its class."""
@@ -192,7 +192,7 @@ class Objects(Variables):
         if of_library(kind):
             return
         self.facts.append((Place(Attributes(kind), "__bases__", f"{name}.__bases__"), kind.__bases__))
-        self.watched.append(Members(kind, name))
+        self.guards.append(Members(kind, name))
         for key, value in list(vars(kind).items()):
             if key in FORMAL or isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
                 continue
@@ -237,7 +237,7 @@ class Objects(Variables):
         self.visit(value.func, name)
 
     def cache(self, value: Any, name: str) -> None:
-        self.watched.append(Cache(value, name))
+        self.guards.append(Cache(value, name))
 
     def wrapped(self, value: Any, name: str) -> None:
         self.visit(value.__func__, name)
@@ -255,7 +255,7 @@ class Objects(Variables):
             elif key in Filled(cell):
                 self.variable(cell.cell_contents, key, Place(cell, None, key), names)
             else:
-                self.watched.append(Missing(Filled(cell), key, key))
+                self.guards.append(Missing(Filled(cell), key, key))
         for key in DEFAULTS:
             if getattr(value, key):  # a call that gave all arguments goes on without those that come later
                 self.facts.append((Place(Attributes(value), key, f"{name}.{key}"), getattr(value, key)))
@@ -268,7 +268,7 @@ class Objects(Variables):
             if key in value.__globals__:
                 self.variable(value.__globals__[key], key, Place(value.__globals__, key, key), names)
             else:
-                self.watched.append(Missing(value.__globals__, key, key))
+                self.guards.append(Missing(value.__globals__, key, key))
                 self.ways.add(vars(builtins).get(key), None)
                 self.reads(vars(builtins).get(key))
         for key in names.imports:
@@ -280,7 +280,7 @@ class Objects(Variables):
     def members(self, value: Any, name: str) -> None:
         """The attributes of what has none as a rule."""
         if value.__dict__:
-            self.watched.append(Members(value, name))
+            self.guards.append(Members(value, name))
             for key, entry in list(value.__dict__.items()):
                 self.visit(entry, f"{name}.{key}", Place(value.__dict__, key, f"{name}.{key}"), key)
         else:
@@ -290,8 +290,8 @@ class Objects(Variables):
         """Refuse what finds variables that no code names."""
         if names.unseen:
             self.ways.doubts[id(value)] = (
-                f"tg.compile: the step uses `{names.unseen[0]}`, which finds variables or objects that no code names. "
-                "Instead: name them, or do this outside the step and pass the result in"
+                f"tg.compile: the step uses `{names.unseen[0]}`, which finds variables or objects by names that are "
+                "not in the code. Instead: write the names, or do this outside the step and pass the result in"
             )
 
     # ------------------------------------------------------------ at the end
@@ -308,7 +308,7 @@ class Objects(Variables):
         self.handed()
         codes = self.ways.names.values()
         if any(names.asks for names in codes):
-            self.watched += [Members(value, name) for value, name in self._bare]
+            self.guards += [Members(value, name) for value, name in self._bare]
         self.formal(set().union(*(names.attributes for names in codes)) & {"__name__", *DEFAULTS, *FORMAL})
         self.ways.refuse()
 

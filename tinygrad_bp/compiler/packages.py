@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Tensor
-from .kinds import LOOKED_AT, VALUES, in_python, native
+from .kinds import GUARDED, VALUES, in_python, native
 
 SKIPPED = ("numpy", "tinygrad_bp", *sys.stdlib_module_names)
 DATA = ("dict_", "list_", "tuple_", "row")
@@ -56,7 +56,7 @@ def setting(module: types.ModuleType, key: str, value: Any) -> bool:
         return not theirs(value.__module__)
     if type(value).__name__ == "_Environ":
         return True
-    kind, content = native(type(value)), LOOKED_AT.get(native(type(value)))
+    kind, content = native(type(value)), GUARDED.get(native(type(value)))
     if kind in VALUES or (content == "" and not callable(value)):
         return key not in getattr(module, "__all__", ())
     data = content in DATA or isinstance(value, np.ndarray | Tensor)

@@ -9,7 +9,7 @@ import array
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .kinds import alike, native
+from .kinds import native, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ class Filled:
         del self.cell.cell_contents
 
 
-class Entry:
+class ArrayOfOne:
     """An array of one entry, read as a list of one number."""
 
     __slots__ = ("array",)
@@ -103,7 +103,7 @@ class Numbers:
 
 
 class Entries:
-    """The entries of an object of a subclass of dict: looking at them runs nothing that the subclass changed."""
+    """The entries of an object of a subclass of dict: reading them runs nothing that the subclass changed."""
 
     __slots__ = ("owner",)
 
@@ -156,11 +156,11 @@ class Missing:
     def __init__(self, container: Any, key: str, name: str) -> None:
         self.container, self.key, self.name = container, key, name
 
-    def same(self) -> bool:
+    def holds(self) -> bool:
         return self.key not in self.container
 
     def restore(self) -> None:
-        if not self.same():
+        if not self.holds():
             del self.container[self.key]
 
 
@@ -170,7 +170,7 @@ class Absent:
     def __init__(self, fields: dict[str, Any], names: set[str], name: str) -> None:
         self.fields, self.names, self.name = fields, names, name
 
-    def same(self) -> bool:
+    def holds(self) -> bool:
         return self.fields.keys().isdisjoint(self.names)
 
     def restore(self) -> None:
@@ -185,7 +185,7 @@ class Members:
         self.owner, self.name, self.fields = owner, name, vars(owner)
         self.keys = frozenset(self.fields)
 
-    def same(self) -> bool:
+    def holds(self) -> bool:
         return len(self.fields) == len(self.keys)
 
     def restore(self) -> None:
@@ -203,7 +203,7 @@ class Cache:
         self.function, self.name = function, f"the cache of {name}"
         self.hits, self.misses = function.cache_info()[:2]
 
-    def same(self) -> bool:
+    def holds(self) -> bool:
         return bool(self.function.cache_info()[:2] == (self.hits, self.misses))
 
     def restore(self) -> None:
@@ -239,18 +239,18 @@ class Row:
         found: list[Any] = READ[kind](iterated)
         return found
 
-    def same(self) -> bool:
+    def holds(self) -> bool:
         now = self.read()
-        return len(now) == len(self.content) and all(map(alike, now, self.content))
+        return len(now) == len(self.content) and all(map(same_value, now, self.content))
 
     def restore(self) -> None:
-        if self.kind in WRITE and not self.same():
+        if self.kind in WRITE and not self.holds():
             WRITE[self.kind](self.owner, self.content)
 
 
 def holds(place: Place, value: Any) -> bool:
     """Whether a fact is still one."""
     try:
-        return alike(place.get(), value)
+        return same_value(place.get(), value)
     except (KeyError, IndexError, ValueError, AttributeError):
         return False

@@ -1,8 +1,8 @@
 """A plan: one program, linked to its arrays, and the conditions under which it may run.
 
-Before each run a plan looks whether everything that the program was made for is still so: shapes and dtypes of the
-arguments, the Python values that were read, the arrays of the parameters, grad mode. That look, too, is a function
-written for this plan (`entrance.py`), since a tiny net's whole step takes ten microseconds. Read `compiled.py` next.
+Before each run guards check that everything that the program was made for is still so: shapes and dtypes of the
+arguments, the Python values that were read, the arrays of the parameters, grad mode. They, too, are a function
+written for this plan (`guards.py`). Read `compiled.py` next.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..optim.flat import WAITING
 from .capture import holds
 from .differentiable import Backward, cut
 from .effects import marks
-from .entrance import MISS, entrance, moved
+from .guards import MISS, guarded_call, moved
 from .passes import optimise
 from .program import MEMORY, Value
 from .results import Output, View
@@ -71,13 +71,13 @@ class CompiledOp:
 class Plan:
     """A program that runs; `enter(args, kwargs)` runs it, or returns MISS if it is not made for this call."""
 
-    enter_text: str
+    guards_text: str
     names: dict[str, Any]  # the globals of `enter`
 
     def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
         self.recorded, second, handed = cut(run) if run.in_graph else (run.program, None, [])
-        self.program_memory = {value: held(holder) for value, holder in run.memory}
+        self.program_memory = {value: array_at(holder) for value, holder in run.memory}
         self.given = dict(self.program_memory)
         self.program = optimise(self.recorded, without)
         used = {value for call in self.program.calls for value in call.inputs()} | set(self.program.results())
@@ -109,7 +109,7 @@ class Plan:
         self.owners = {id(buffer_of(array)) for array in self._written()}
         self.own_memory = any(array.base is None for array in self._written())
         self.counts: list[int] = []
-        self.enter = entrance(self)
+        self.enter = guarded_call(self)
         self.count()
 
     def _gradients(self) -> list[Any]:
@@ -141,7 +141,7 @@ class Plan:
         used.update(view.home for view in leaves_of(self.run.out) if isinstance(view, View) and view.index is None)
         whole = [(value, holder) for value, holder in (*self.run.memory, *self.run.aliases) if value in used]
         inside = [(one.value, one.tensor) for one in self.run.members if one.whole in used]
-        return [(value, holder, held(holder)) for value, holder in (*whole, *inside)]
+        return [(value, holder, array_at(holder)) for value, holder in (*whole, *inside)]
 
     def looked(self, view: View) -> np.ndarray:
         """A view of memory: through the tensor whose memory it is, where several lie in one."""
@@ -168,7 +168,7 @@ class Plan:
         self.names.clear()
         self.enter = lambda args, kwargs: MISS
 
-    # ------------------------------------------------------------ the look before a run
+    # ------------------------------------------------------------ guards
     def recheck(self) -> bool:
         """After a module or optimiser was changed: whether nothing that matters was."""
         reach = self.run.reach
@@ -250,7 +250,7 @@ def resting(arrays: list[np.ndarray]) -> Iterator[None]:
 WAITING.append(resting)
 
 
-def held(holder: Any) -> np.ndarray:
+def array_at(holder: Any) -> np.ndarray:
     """The array that a tensor, or a place, has now."""
     return holder.array if isinstance(holder, Tensor) else holder.get()
 

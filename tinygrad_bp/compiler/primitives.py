@@ -30,7 +30,7 @@ WITH_OUT = {
     "concatenate", "stack", "cumsum", "cumprod", "einsum", "clip", "max", "min", "amax", "amin", "sum", "prod",
     "any", "all",
 }  # fmt: skip
-# Functions that never look into their inputs' memory; the results of all others may.
+# Functions whose results are never views of their inputs; those of all others may be.
 FRESH = WITH_OUT - {"einsum"} | {"dot", "vdot", "copy", "where", "take", "take_along_axis", "repeat", "tile", "outer"}
 # Ufuncs that raise no floating-point warning, whatever they are given.
 SILENT = {"negative", "positive", "absolute", "maximum", "minimum", "copy", "logical_not", "sign", "copysign"}
@@ -123,7 +123,7 @@ def on_scalars(call: Call, w: Scribe) -> bool:
     if call.out.shape != () or call.out.dtype not in (np.float64, np.float32) or call.kwargs:
         return False
     given = [a for a in call.args if is_array(a)]
-    same = all(a.dtype == call.out.dtype and w.layout.at(a).static for a in given)
+    same = all(a.dtype == call.out.dtype and w.assignment.at(a).static for a in given)
     numbers = [a for a in call.args if not is_array(a)]
     return call.prim.function in SYMBOLS and bool(given) and same and all(type(n) in (int, float) for n in numbers)
 

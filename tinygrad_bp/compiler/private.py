@@ -7,8 +7,8 @@ table is looked into first. At the end the table is thrown away: what the step d
     with Private() as private:
         private.take(tensor)      # from now on this thread may change the tensor, and nobody else will see it
 
-One thread records at a time (`RECORDING`); recordings of one thread may lie in one another. Read `undo.py` next: what
-cannot be kept apart in this way.
+One thread records at a time (`RECORDING`); recordings of one thread may lie in one another. Read `restore.py` next:
+what cannot be kept apart in this way.
 """
 
 from __future__ import annotations
@@ -111,11 +111,11 @@ class Private:
                 self.undo[-1]()
                 self.undo.pop()
         finally:
-            self._put_back()
+            self._restore()
             ACTIVE.remove(self)
             RECORDING.release()
 
-    def _put_back(self) -> None:
+    def _restore(self) -> None:
         for (kind, name), slot in self._slots.items():
             setattr(kind, name, slot.slot)
         self._slots, self._taken = {}, {}
@@ -155,10 +155,10 @@ class Private:
         threads.Thread.start = guarded
 
     def abandon(self) -> None:
-        """In a process that was forked while another thread recorded: put everything back for it."""
+        """In a process that was forked while another thread recorded: restore everything for it."""
         for undo in reversed(self.undo):
             undo()
-        self._put_back()
+        self._restore()
 
 
 def slots(kind: type) -> list[str]:

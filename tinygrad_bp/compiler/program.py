@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..optim.flat import gather
+from ..pytree import operands
 from .strides import Strides, lying, rows
 
 if TYPE_CHECKING:
@@ -193,36 +195,18 @@ class Program:
 
 def values_in(tree: Any) -> list[Value]:
     """The Values in nested tuples, lists, dicts and slices."""
-    kind = tree.__class__
-    if kind is Value:
-        return [tree]
-    if kind is dict:
-        tree = tree.values()
-    elif kind is slice:
-        tree = (tree.start, tree.stop, tree.step)
-    elif kind not in NESTED:
-        return []
-    found: list[Value] = []
-    for part in tree:
-        if part.__class__ is Value:
-            found.append(part)
-        elif part.__class__ in NESTED:
-            found += values_in(part)
-    return found
+    return [leaf for leaf in pytree.leaves(tree, operands) if leaf.__class__ is Value]
 
 
 def swapped(tree: Any, new: Any) -> Any:
     """A nested structure with Values replaced: `new` is a mapping, or a function of a Value."""
-    kind = tree.__class__
-    if kind is Value:
-        return new(tree) if callable(new) else new.get(tree, tree)
-    if kind is tuple or kind is list:
-        return kind([swapped(part, new) for part in tree])
-    if kind is dict:
-        return {key: swapped(value, new) for key, value in tree.items()}
-    if kind is slice:
-        return slice(*(swapped(part, new) for part in (tree.start, tree.stop, tree.step)))
-    return tree
+
+    def change(leaf: Any) -> Any:
+        if leaf.__class__ is not Value:
+            return leaf
+        return new(leaf) if callable(new) else new.get(leaf, leaf)
+
+    return pytree.map(change, tree, operands)
 
 
 def run(program: Program, arguments: Any, settings: Any, memory: dict[Value, np.ndarray]) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 """Functions of libraries that answer from a state which may be another at the next call: files, clock, settings.
 
-What a library does with its arguments is the same each time, so that its inside is not looked at. These few are the
+What a library does with its arguments is the same each time, so that its inside needs no guard. These few are the
 exception, and a step that can get at one is refused. Read `ways.py` next.
 """
 
@@ -62,7 +62,7 @@ READS = {  # what is read: by what, as a user would write it
 }
 TOLD = {
     name: f"tg.compile: the step can get at `{name.removeprefix('builtins.').replace('tinygrad_bp.', 'tg.')}`, which "
-    f"reads {what}: nobody can tell before each call whether the answer is still the same. Instead: read it outside "
+    f"reads {what}: nobody can check before each call whether the answer has changed. Instead: read it outside "
     "the step, and pass the value in as an argument"
     for what, names in READS.items() for name in names.split()
 }  # fmt: skip

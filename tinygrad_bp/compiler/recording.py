@@ -19,19 +19,19 @@ from ..duck import begin_trace, end_trace
 from ..errors import CompileError
 from ..optim.flat import lying
 from .capture import Place, Reach
+from .compare import ids, unlike
 from .effects import given_back, marks, only_computes, outlives, written_to
-from .live import Live
-from .looks import stretch_of
 from .overlaps import no_overlaps
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
+from .restore import Snapshot, alone
 from .results import THERE, Output, Unreadable
 from .returned import differentiate, output
-from .same import ids, unlike
+from .symbolic import SymbolicNumber
 from .trace import Trace
 from .tracer import Owner, Storage, Tracer
-from .tree import Leaves, key_orders, mapped
-from .undo import Before, alone
+from .tree import Leaves, mapped, structure_of
+from .views import stretch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class Run:
         self.grads: list[tuple[Tensor, int | None]] = []  # leaves whose .grad was replaced: its place in the program
         self.births: list[tuple[dict[Any, Any], Any, dict[str, Any]]] = []  # (state of an optimiser, parameter, new)
         self.places: list[tuple[Place, Tracer]] = []  # of arrays that no tensor holds
-        self.settings: list[Live] = []
+        self.settings: list[SymbolicNumber] = []
         self.numbers: list[tuple[Place, Any]] = []  # settings that the step changed, and to what
         self.live: list[Any] = []  # returned tensors with a graph that was not used up, and their places
         self.made: list[Any] = []  # returned tensors that the step asked gradients for: leaves of the caller's graph
@@ -78,7 +78,7 @@ class Run:
         self.given: dict[int, Any] = {}  # of the tensors among the arguments: (Value, node, hooks) at the beginning
         self.output_of: dict[int, tuple[int, Storage]] = {}
         self._storages: dict[int, Storage] = {}  # by the identity of the real array
-        self.as_was: Any = None  # all that is not private
+        self.snapshot: Any = None  # of all that is not private
         self.drew = False  # whether a random generator of Python's or NumPy's moved
         self.cleared: list[Tensor] = []  # leaves that had a gradient, and have none any more
         self.private: Private = Private()
@@ -140,8 +140,8 @@ class Run:
 
     def _remember(self) -> None:
         """All that the step reaches is to be afterwards what it is now."""
-        self.as_was = Before(self.reach)
-        self.private.undo.append(self.as_was.put_back)
+        self.snapshot = Snapshot(self.reach)
+        self.private.undo.append(self.snapshot.restore)
         for tensor, _ in self.reach.tensors.values():
             self.private.take(tensor)
             if tensor.node is not None:
@@ -149,7 +149,7 @@ class Run:
                 tensor.node.hooks = dict(tensor.node.hooks) if tensor.node.hooks else None
         for generator in self.reach.generators:
             self.private.take(generator)
-        self.private.undo += [watch.restore for watch in self.reach.watched]
+        self.private.undo += [guard.restore for guard in self.reach.guards]
 
     def _tensor(self, tensor: Tensor, name: str, toggle: bool) -> None:
         array, grad = tensor.array, tensor._grad
@@ -162,8 +162,8 @@ class Run:
             if grad is None:
                 self.strange[id(tensor._grad)] = tensor, strange.storage
         elif grad is not None and grad.node is not None and not isinstance(grad.node, Leaf):
-            told = f"{name!r}, whose graph was made outside of it", f"`{name}.grad = {name}.grad.detach()` before"
-            tensor._grad = Unreadable(self.trace, *told)  # type: ignore[assignment]
+            detail = f"{name!r}, whose graph was made outside of it", f"`{name}.grad = {name}.grad.detach()` before"
+            tensor._grad = Unreadable(self.trace, *detail)  # type: ignore[assignment]
         self._grads[id(tensor)] = tensor._grad
 
     def _argument(self, i: int, leaf: Any) -> Any:
@@ -188,8 +188,8 @@ class Run:
         if leaf.node is not None:
             tensor.node = Leaf(tensor)
         if leaf._grad is not None:
-            told = f"its argument {value.name!r}", f"pass it as an argument too: `{value.name}.grad`"
-            tensor._grad = Unreadable(self.trace, *told)
+            detail = f"its argument {value.name!r}", f"pass it as an argument too: `{value.name}.grad`"
+            tensor._grad = Unreadable(self.trace, *detail)
         self.inputs[i] = tensor
         self.given[i] = value, tensor.node, marks(tensor)
         return tensor
@@ -200,25 +200,25 @@ class Run:
         with self.private:
             self.enter(toggle)
             args, kwargs = given = self.leaves.filled(self._argument)
-            shape = mapped(given, id), key_orders(given)
+            shape = mapped(given, id), structure_of(given)
             begin_trace(self.trace)
             self.private.watch(self._stray)
             self.private.no_threads(self.trace.parallel)
             try:
                 result = self.function(*args, **kwargs)
                 self._collect(result)
-                if (mapped(given, id), key_orders(given)) != shape:
+                if (mapped(given, id), structure_of(given)) != shape:
                     raise CompileError(
                         "tg.compile: the step changes a list or a dict among its arguments, which would not happen "
                         "again in the compiled step. Change a copy, `dict(batch)`, or return the new entries"
                     )
             except TypeError as error:  # C code that was handed a stand-in
-                if any(name in str(error) for name in ("'Tracer'", "'Live'")):
-                    told = f"a function needs the values of an array ({error})"
-                    raise self.trace.refusal(told, CALL_OUTSIDE) from error
+                if any(name in str(error) for name in ("'Tracer'", "'SymbolicNumber'")):
+                    detail = f"a function needs the values of an array ({error})"
+                    raise self.trace.refusal(detail, CALL_OUTSIDE) from error
                 raise
             else:
-                self.as_was.failed = False
+                self.snapshot.failed = False
             finally:
                 self.private.watch(None)
                 end_trace(self.trace)
@@ -235,7 +235,7 @@ class Run:
 
     def _rest(self) -> None:
         """Let go of what only the run itself needed: stand-ins with their arrays, graphs, what was to be put back."""
-        self.as_was, self.private = None, Private()
+        self.snapshot, self.private = None, Private()
         self.live, self.made = ([(i, None) for i, _ in some] for some in (self.live, self.made))
         for _, storage in self.strange.values():
             storage.real = storage.actual = None
@@ -263,7 +263,7 @@ class Run:
                 self.numbers.append((place, output(self, place.get())))
         only_computes(self)
         self.trace.check_draws()
-        self.drew = self.as_was.drawn()
+        self.drew = self.snapshot.drawn()
         if self.drew:
             raise CompileError(
                 "tg.compile: the step draws random numbers of Python or of NumPy, which would be the same at each "
@@ -307,14 +307,14 @@ class Run:
                 new = {
                     key: entry
                     for key, entry in entries.items()
-                    if id(entry) not in self.reach.tensors and not isinstance(entry, Live)
+                    if id(entry) not in self.reach.tensors and not isinstance(entry, SymbolicNumber)
                 }
                 if new:
                     made = {key: output(self, entry) for key, entry in entries.items()}
                     self.births.append((optimizer.state, p, made))
 
 
-def looked_at(run: Run, strange: Run | None, same: bool) -> list[tuple[Tensor, Any]]:
+def gradients_read(run: Run, strange: Run | None, same: bool) -> list[tuple[Tensor, Any]]:
     """The leaves whose gradient of before the step reads, with that gradient (None, or THERE, if no more counts).
 
     `strange` is a run in which leaves without a gradient had one; None if that run failed. same: it went like others.
@@ -349,7 +349,7 @@ def attempt(function: Callable[..., Any], reach: Reach, leaves: Leaves, toggle: 
             failed.append(run)
             continue
         for earlier in failed[-1:]:
-            earlier.as_was.by_others()
+            earlier.snapshot.by_others()
         break
     return run
 
@@ -383,14 +383,14 @@ def record(function: Callable[..., Any], reach: Reach, leaves: Leaves) -> tuple[
         had = any(t._grad is not None for t, _ in reach.tensors.values() if isinstance(t.node, Leaf))
         run = first if had else second
         run.grads += [(t, None) for t in {id(t): t for t in (*first.cleared, *second.cleared)}.values()]
-        return run, looked_at(first, second, same)
+        return run, gradients_read(first, second, same)
     third = attempt(function, reach, leaves)
     third.grads += [(t, None) for t in third.cleared]
     set_by_others(first, third)
-    told = unlike(first, third)
-    if told:
+    detail = unlike(first, third)
+    if detail:
         raise CompileError(
-            f"tg.compile: the step is not the same when it is run twice with the same arguments: {told}. It draws "
+            f"tg.compile: the step is not the same when it is run twice with the same arguments: {detail}. It draws "
             "numbers that are not tinygrad_bp's, reads a clock, a file or an iterator: pass what changes as an argument"
         )
-    return third, looked_at(third, second, same)
+    return third, gradients_read(third, second, same)

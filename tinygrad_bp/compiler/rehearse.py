@@ -53,10 +53,10 @@ class Rehearsal(Run):
     def perform(self) -> Any:
         """One run; what it returns, as plain arrays and numbers."""
         args, kwargs = self.leaves.filled(lambda i, leaf: leaf)
-        return mapped(self.function(*args, **kwargs), plain)
+        return mapped(self.function(*args, **kwargs), copy_of)
 
 
-def plain(leaf: Any) -> Any:
+def copy_of(leaf: Any) -> Any:
     """A copy of a tensor's or an array's content; anything else as it is."""
     if isinstance(leaf, Tensor | np.ndarray):
         return np.array(leaf.array if isinstance(leaf, Tensor) else leaf)

@@ -13,10 +13,10 @@ from ..core import FREED, Leaf, Tensor
 from ..engine import run_backward
 from ..errors import CompileError, TensorError
 from ..mode import MODE
-from .capture import PLAIN
-from .live import Live
+from .capture import RETURNABLE
 from .program import ARGUMENT, Value
 from .results import Made, Output, View
+from .symbolic import SymbolicNumber
 from .tracer import Storage, Tracer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def shared_output(run: Run, storage: Storage) -> int:
 
 def output(run: Run, leaf: Any) -> Any:
     """What a returned leaf is in the program, with the gradient that it has."""
-    found = told(run, leaf)
+    found = result_of(run, leaf)
     own = isinstance(found, View) or (isinstance(found, Output) and found.kind in ("tensor", "live"))
     if own and isinstance(leaf, Tensor):
         if leaf.retains_grad and id(leaf) in {id(tensor) for _, tensor in run.live}:
@@ -46,7 +46,7 @@ def output(run: Run, leaf: Any) -> Any:
     return found
 
 
-def told(run: Run, leaf: Any) -> Any:
+def result_of(run: Run, leaf: Any) -> Any:
     """What a returned leaf is in the program."""
     program = run.program
     if isinstance(leaf, Tensor) and id(leaf) in run.reach.tensors:
@@ -57,12 +57,12 @@ def told(run: Run, leaf: Any) -> Any:
     for tensor, place in run.grads:
         if place is not None and leaf is tensor._grad:
             return Output("gradient", place)
-    if isinstance(leaf, Live):
+    if isinstance(leaf, SymbolicNumber):
         program.numbers.append(leaf.value)
         return Output("number", len(program.numbers) - 1)
     array: Any = leaf.array if isinstance(leaf, Tensor) else leaf
     if not isinstance(array, Tracer) and not isinstance(leaf, Tensor):
-        if isinstance(leaf, (*PLAIN, np.ndarray)) or id(leaf) in run.reach.seen:
+        if isinstance(leaf, (*RETURNABLE, np.ndarray)) or id(leaf) in run.reach.seen:
             return leaf
         raise CompileError(
             f"tg.compile: the step returns a {type(leaf).__name__}, which the compiled step cannot make anew; "

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .arrays import Block, Variable
-from .buffers import Layout
+from .buffer_assignment import BufferAssignment
+from .literals import index, literal
 from .loops import Loop
-from .names import PLAIN, Names, of_layer, of_memory, of_number
+from .names import NAME_OF_CALL, Names, of_layer, of_memory, of_number
 from .program import ARGUMENT, CONSTANT, MEMORY, Call, Primitive, Value
 
 SUFFIX = {"transpose": "T", "getitem": "part", "broadcast_to": "spread", "slice_of": "part"}
@@ -26,8 +27,8 @@ class Scribe:
     globals: name → object. variables: those that have a name, in order. before: lines that must come first.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout, self.layers = layout, layout.settled.program.layers
+    def __init__(self, assignment: BufferAssignment) -> None:
+        self.assignment, self.layers = assignment, assignment.final.program.layers
         self.names, self.globals = Names(), dict[str, Any]()
         self.variables: list[Variable] = []
         self.locals: dict[Value, str] = {}
@@ -39,9 +40,9 @@ class Scribe:
         self._bound: dict[int, str] = {}
         self._layers: dict[str, str] = {}  # path → how it is spelled
         self.filled: dict[Variable, Value] = {}  # arrays of no dimensions → the number put into them at each run
-        self._gradients = {whereabouts(layout.place[g]): leaf for (leaf, _), g in zip(
-            layout.settled.program.gradients, layout.settled.gradients, strict=True)}  # fmt: skip
-        for value in (*layout.settled.program.arguments, *layout.settled.program.settings):
+        self._gradients = {whereabouts(assignment.place[g]): leaf for (leaf, _), g in zip(
+            assignment.final.program.gradients, assignment.final.gradients, strict=True)}  # fmt: skip
+        for value in (*assignment.final.program.arguments, *assignment.final.program.settings):
             self.operand(value)
 
     # -------------------------------------------------------------------------------------------- values
@@ -51,7 +52,7 @@ class Scribe:
         if not isinstance(x, Value):
             return self.literal(x)
         if not x.is_number:
-            return self.cut(self.layout.at(x), x.shape)
+            return self.cut(self.assignment.at(x), x.shape)
         if x.kind == CONSTANT:
             return self.literal(x.array)
         if x not in self.locals:
@@ -87,13 +88,13 @@ class Scribe:
 
     def _hint(self, variable: Variable) -> str:
         named = [v for v in variable.values if v.name]
-        if variable.values and variable.values[-1] in self.layout.fresh and variable.values[-1].shape == ():
+        if variable.values and variable.values[-1] in self.assignment.fresh and variable.values[-1].shape == ():
             return "loss"
         value = named[-1] if named else variable.values[0] if variable.values else None
         leaf = None if named else self._gradients.get(whereabouts(variable))
         if leaf is not None and variable.like is not None and variable.like.shape == leaf.shape:
             return f"d_{of_memory(leaf.name or 'leaf', self.layers)}"
-        if variable.base is not None and variable.same is variable and (value is None or not value.name):
+        if variable.base is not None and variable.canonical is variable and (value is None or not value.name):
             return f"{self.name(variable.base)}_{suffix(variable)}"
         if value is None:
             return "value"
@@ -114,11 +115,11 @@ class Scribe:
 
     def _unnamed(self, value: Value) -> str:
         """After the layer that a value belongs to, or after what made it."""
-        call = self.layout.settled.made.get(value)
+        call = self.assignment.final.made.get(value)
         phase, prim = (call.phase, call.prim.name) if call else ("forward", "value")
         if phase == "update":
             return "change"
-        scope = self._layer(value.scope) if value.scope else PLAIN.get(prim, prim)
+        scope = self._layer(value.scope) if value.scope else NAME_OF_CALL.get(prim, prim)
         return f"d_{scope}" if phase == "backward" else scope
 
     def scalar(self, x: Any, dtype: Any) -> str:
@@ -149,10 +150,10 @@ class Scribe:
 
     def flat(self, value: Any) -> str:
         """An array as a vector."""
-        place = self.layout.at(value)
+        place = self.assignment.at(value)
         if place.like is None or not place.like.flags.c_contiguous:
             return f"{self.operand(value)}.ravel()"
-        view = self.layout.view(place, "reshape", np.reshape, (place.like.size,))
+        view = self.assignment.view(place, "reshape", np.reshape, (place.like.size,))
         assert view is not None
         return self.name(view)
 
@@ -160,23 +161,23 @@ class Scribe:
         """An input of an elementwise call; in the shape of the result if it only lacks sizes of 1, which is faster."""
         if shape is None or value.shape == shape or value.size < 2 or value.size != prod(shape):
             return self.operand(value)
-        place = self.layout.at(value)
+        place = self.assignment.at(value)
         if place.like is None:
             return self.operand(value)
-        view = self.layout.view(place, "reshape", np.reshape, (shape,))
+        view = self.assignment.view(place, "reshape", np.reshape, (shape,))
         return self.operand(value) if view is None else self.name(view)
 
     def target(self, value: Value, path: Any) -> str:
         """The part of an array that a chain of views names."""
-        place = self.layout.place[value]
+        place = self.assignment.place[value]
         for prim, args in path:
-            view = self.layout.view(place, prim.name, prim.function, args)
+            view = self.assignment.view(place, prim.name, prim.function, args)
             assert view is not None
             place = view
         return self.name(place)
 
     def parts_to_copy(self, call: Call) -> list[tuple[str, Value]]:
-        return [(self.name(place), part) for place, part in self.layout.parts[call]]
+        return [(self.name(place), part) for place, part in self.assignment.parts[call]]
 
     # --------------------------------------------------------------------------------------------- texts
 
@@ -202,33 +203,19 @@ class Scribe:
         return [f"{key}={self.operand(value)}" for key, value in kwargs.items()]
 
     def literal(self, x: Any) -> str:
-        """Plain Python objects as text; everything else by a global name."""
+        """Python values as text, Values by their names; everything else by a global name."""
+        return literal(x, self._named)
+
+    def _named(self, x: Any) -> str:
         if isinstance(x, Value):
             return self.operand(x)
-        if x is Ellipsis:
-            return "..."
-        if x is None or type(x) in (bool, int, str):
-            return repr(x)
         if type(x) is float:
-            return repr(x) if isfinite(x) else self.bound(x, "nan" if x != x else "inf" if x > 0 else "minus_inf")
-        if isinstance(x, tuple):
-            return f"({', '.join(map(self.literal, x))}{',' * (len(x) == 1)})"
-        if isinstance(x, list):
-            return f"[{', '.join(map(self.literal, x))}]"
-        if isinstance(x, slice):
-            return f"slice({self.literal(x.start)}, {self.literal(x.stop)}, {self.literal(x.step)})"
-        if isinstance(x, np.dtype):
-            return self.bound(x, x.name)
-        return self.bound(x, getattr(x, "__name__", type(x).__name__))
+            return self.bound(x, "nan" if x != x else "inf" if x > 0 else "minus_inf")
+        return self.bound(x, x.name if isinstance(x, np.dtype) else getattr(x, "__name__", type(x).__name__))
 
     def key(self, x: Any) -> str:
         """An index as it stands between square brackets."""
-        if isinstance(x, tuple) and x:
-            return ", ".join(map(self.key, x)) + "," * (len(x) == 1)
-        if isinstance(x, slice):
-            start, stop = ("" if part is None else self.literal(part) for part in (x.start, x.stop))
-            return f"{start}:{stop}" + (f":{self.literal(x.step)}" if x.step is not None else "")
-        return "None" if x is None else self.literal(x)
+        return index(x, self.literal)
 
 
 def whereabouts(variable: Variable) -> Any:
@@ -239,7 +226,7 @@ def whereabouts(variable: Variable) -> Any:
 
 
 def suffix(variable: Variable) -> str:
-    """What a view's name adds to the name of what it looks into."""
+    """What a view's name adds to the name of what it is a view of."""
     assert variable.like is not None
     function = variable.call[0].__name__ if variable.call else ""
     return SUFFIX.get(function, "flat" if variable.like.ndim == 1 else "view")

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor
-from .live import SYMBOLS, Live, spelled
+from ..pytree import plain_container
 from .names import identifier
 from .rehearse import where
 from .results import Output, View
 from .standalone import Standalone, described, literal, loaded, quoted
+from .symbolic import SYMBOLS, settings_of, spelled
 from .tree import Fixed, Kind
 
 if TYPE_CHECKING:
@@ -171,11 +173,11 @@ class Script:
                 test = f"{'' if outcome else 'not '}{self.local[value]} {sign} {literal(number)}"
                 line = f"_holds({quoted(test)}, {test})"
                 self.before += [line] * (line not in self.before)
-        for compare, live, other, outcome in run.trace.derived:
-            settings = {value for one in (live, other) if isinstance(one, Live) for value, _ in one.settings or ()}
+        for compare, symbol, other, outcome in run.trace.derived:
+            settings = settings_of(symbol, other)
             if settings <= self.local.keys():
-                told = SYMBOLS[compare].format(spelled(live, self.local), spelled(other, self.local))
-                test = f"{'' if outcome else 'not '}{told}"
+                detail = SYMBOLS[compare].format(spelled(symbol, self.local), spelled(other, self.local))
+                test = f"{'' if outcome else 'not '}{detail}"
                 line = f"_holds({quoted(test)}, {test})"
                 self.before += [line] * (line not in self.before)
         return found
@@ -191,21 +193,20 @@ class Script:
     # ----------------------------------------------------------------------------------------- the results
     def _returned(self, tree: Any) -> str:
         """The expression for what the function returns."""
-        if isinstance(tree, Output):
-            return self._output(tree)
-        if isinstance(tree, View):
-            return self._view(tree)
-        if isinstance(tree, Tensor):
+        text: str = pytree.fold(self._result, lambda t, texts: pytree.source(t, texts, literal), tree, plain_container)
+        return text
+
+    def _result(self, leaf: Any) -> str:
+        if isinstance(leaf, Output):
+            return self._output(leaf)
+        if isinstance(leaf, View):
+            return self._view(leaf)
+        if isinstance(leaf, Tensor):
             run = self.facts.run
             known = (*run.memory, *run.aliases, *((one.value, one.tensor) for one in run.members))
-            value = next(v for v, h in known if h is tree)
+            value = next(v for v, h in known if h is leaf)
             return f"{self._kept(value)}.copy()"
-        if isinstance(tree, dict):
-            return "{" + ", ".join(f"{literal(key)}: {self._returned(part)}" for key, part in tree.items()) + "}"
-        if isinstance(tree, list | tuple):
-            inner = ", ".join(map(self._returned, tree))
-            return f"[{inner}]" if isinstance(tree, list) else f"({inner}{',' * (len(tree) == 1)})"
-        return literal(tree)
+        return literal(leaf)
 
     def _kept(self, value: Value) -> str:
         self.homes[value] = self.parts.home(value)
@@ -302,8 +303,8 @@ class Script:
             table = [(self.keys[v], described(self.facts.content[v]), text) for v, text in self.homes.items()]
             width = [max(len(row[i]) for row in table) for i in (0, 1)]
             parts.append("\n".join(f"    {a:<{width[0]}}  {b:<{width[1]}}  {c}" for a, b, c in table))
-        if self.facts.told:
-            parts.append(self.facts.told)
+        if self.facts.models:
+            parts.append(self.facts.models)
         return "\n\n".join(parts).replace("\\", "\\\\").replace('"""', "'''") + "\n"
 
 

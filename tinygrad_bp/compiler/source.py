@@ -14,13 +14,13 @@ from weakref import finalize
 import numpy as np
 
 from .arrays import Block, Variable
-from .buffers import Layout
-from .link import Entry, Linked
+from .buffer_assignment import BufferAssignment
+from .copy_insertion import WithCopies
+from .link import ArraySource, Linked
 from .loops import Loop
 from .primitives import SILENT, accepts, computed, written
 from .program import CONSTANT, MEMORY, Call, Program, Value
 from .scribe import Scribe
-from .settle import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,21 +53,21 @@ class Source:
 
     def __init__(self, program: Program, memory: dict[Value, np.ndarray] | None = None) -> None:
         self.program = program
-        layout = Layout(Settled(program), memory)
-        scribe = Scribe(layout)
+        assignment = BufferAssignment(WithCopies(program), memory)
+        scribe = Scribe(assignment)
         self.allocating: list[str] = []
         self.loops: list[tuple[str, list[Variable], bool, Loop]] = []
         body: list[Line] = []
-        for step in layout.steps:
+        for step in assignment.steps:
             body += self._looped(scribe, step) if isinstance(step, Loop) else self._lines(scribe, *step)
-        returned = [scribe.operand(v) for v in (*layout.settled.outputs, *program.numbers)]
-        self._entries(layout, scribe)
+        returned = [scribe.operand(v) for v in (*assignment.final.outputs, *program.numbers)]
+        self._entries(assignment, scribe)
         self._assemble(scribe, body, returned)
         self.buffers = [
             (b.first.name, b.first.like.shape, b.first.like.dtype, b.nbytes)
-            for b in layout.blocks if b.first is not None and b.first.like is not None
+            for b in assignment.blocks if b.first is not None and b.first.like is not None
         ]  # fmt: skip
-        self.strides = {v: layout.place[v].like.strides for v in layout.place if v.kind == MEMORY}  # type: ignore[union-attr]
+        self.strides = {v: assignment.place[v].like.strides for v in assignment.place if v.kind == MEMORY}  # type: ignore[union-attr]
 
     def link(self, memory: dict[Value, np.ndarray]) -> Linked:
         """The step with these arrays as its memory, and buffers of its own."""
@@ -182,26 +182,26 @@ class Source:
 
     # --------------------------------------------------------------------------------------------- arrays
 
-    def _entries(self, layout: Layout, scribe: Scribe) -> None:
-        """How each array that has a name, or is looked into, comes about at link time."""
-        self.entries: list[Entry] = []
-        self.blocks: list[int] = [block.nbytes for block in layout.blocks]
-        number: dict[Variable, int] = {}
-        block_number = {block: i for i, block in enumerate(layout.blocks)}
+    def _entries(self, assignment: BufferAssignment, scribe: Scribe) -> None:
+        """How each array that has a name, or of which there is a view, comes about at link time."""
+        self.entries: list[ArraySource] = []
+        self.blocks: list[int] = [block.nbytes for block in assignment.blocks]
+        index_of: dict[Variable, int] = {}
+        block_index = {block: i for i, block in enumerate(assignment.blocks)}
 
         def entry(variable: Variable) -> int:
-            if variable not in number:
-                made = _made_of(variable, entry, block_number)
-                number[variable] = len(self.entries)
-                self.entries.append(Entry(variable.name, *made))
-            return number[variable]
+            if variable not in index_of:
+                made = _made_of(variable, entry, block_index)
+                index_of[variable] = len(self.entries)
+                self.entries.append(ArraySource(variable.name, *made))
+            return index_of[variable]
 
         for variable in scribe.variables:
             entry(variable)
         for name, variables, sliced, loop in self.loops:
             made_of = ([entry(v) for v in variables], loop.rows, loop.shape[0], sliced)
-            self.entries.append(Entry(name, "blocks", made_of))
-        self.gradients = [entry(layout.place[g]) for g in layout.settled.gradients]
+            self.entries.append(ArraySource(name, "blocks", made_of))
+        self.gradients = [entry(assignment.place[g]) for g in assignment.final.gradients]
         self.loops.clear()  # the layout's arrays, as large as those of the step, are no longer needed
 
 

@@ -1,7 +1,7 @@
 """How NumPy's functions become primitives: one spelling for what NumPy can say in several ways.
 
-`np.sum(x)`, `x.sum()` and `np.add.reduce(x)` are one call of the program; views stand in `looks.py`; a
-function that is not named here is kept as it is. Read `looks.py` next.
+`np.sum(x)`, `x.sum()` and `np.add.reduce(x)` are one call of the program; views stand in `views.py`; a
+function that is not named here is kept as it is. Read `views.py` next.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dialect
-from .looks import LOOKS, getitem_of, looking, seen
+from .views import VIEWS, getitem_of, seen, view_in_trace
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -124,8 +124,8 @@ def function(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[st
         return copyto(*args, **kwargs)
     elif function is np.dot and len(args) == 3:
         result, out = trace.record("call", "dot", np.dot, args[:2], {}), args[2]
-    elif function in LOOKS and out is None:
-        return looking(trace, function, args, kwargs)
+    elif function in VIEWS and out is None:
+        return view_in_trace(trace, function, args, kwargs)
     elif function is np.copy:
         return copy(trace, args[0], kwargs.get("order", "K"))
     else:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-from math import isfinite
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import CompileError
-from . import arrays, loops
-from .borrowed import Borrowed, edited, home_of, number, renamings
+from . import arrays, literals, loops
+from .borrowed import Borrowed, edited, float_text, home_of, renamings
+from .literals import index
 from .names import identifier
 from .program import Value
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .source import Source
 
 RESERVED = ("np", "Path", "predict", "step", "state", "save", "grad")  # what the file calls its own things
-SMALL = 16  # entries of a constant that still stand in the file itself
+INLINE_ENTRIES = 16  # entries of a constant that still stand in the file itself
 
 
 class Standalone:
@@ -152,7 +152,7 @@ class Standalone:
     def seen(self, base: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> str:
         """The expression for a view."""
         name = function.__name__
-        if function is arrays.same:
+        if function is arrays.identity:
             return base
         if function is arrays.slice_of:
             offset, size, shape = args
@@ -161,8 +161,8 @@ class Standalone:
         if name in ("getitem", "getitem_of"):
             return f"{base}[{key_text(args[0])}]"
         if name == "transpose" and len(args) == 1:
-            plain = args[0] is None or tuple(args[0]) == tuple(reversed(range(len(args[0]))))
-            return f"{base}.T" if plain else f"{base}.transpose{spelled(tuple(args[0]))}"
+            reverses = args[0] is None or tuple(args[0]) == tuple(reversed(range(len(args[0]))))
+            return f"{base}.T" if reverses else f"{base}.transpose{spelled(tuple(args[0]))}"
         if name == "reshape" and len(args) == 1:
             shape = args[0] if isinstance(args[0], tuple) else (args[0],)
             return f"{base}.reshape{spelled(shape)}" if shape else f"{base}.reshape(())"
@@ -214,31 +214,22 @@ def key_text(key: Any) -> str:
     parts = key if isinstance(key, tuple) else (key,)
     if len(parts) > 1 and parts[-1] is Ellipsis and all(isinstance(part, slice) for part in parts[:-1]):
         parts = parts[:-1]
-    return ", ".join(map(one_key, parts)) or "()"
-
-
-def one_key(part: Any) -> str:
-    if isinstance(part, slice):
-        start, stop, step = ("" if x is None else str(x) for x in (part.start, part.stop, part.step))
-        return f"{start}:{stop}" + (f":{step}" if step else "")
-    return "..." if part is Ellipsis else literal(part)
+    return index(parts if len(parts) != 1 or isinstance(parts[0], tuple) else parts[0], literal)
 
 
 def literal(x: Any) -> str:
-    """A plain Python value as text."""
-    if x is None or isinstance(x, bool | int | str | bytes):
-        return repr(x)
-    if isinstance(x, float):
-        return repr(float(x)) if isfinite(x) else number(float(x))
+    """A Python value as text that needs no names but NumPy's."""
+    return literals.literal(x, written)
+
+
+def written(x: Any) -> str:
+    """What has no literal."""
+    if type(x) is float:
+        return float_text(x)
     if isinstance(x, np.generic):
         return literal(x.item())
     if isinstance(x, np.dtype):
         return f"np.dtype({x.name!r})"
-    if type(x) in (tuple, list):
-        inner = ", ".join(map(literal, x)) + "," * (len(x) == 1 and type(x) is tuple)
-        return f"[{inner}]" if type(x) is list else f"({inner})"
-    if type(x) is dict:
-        return "{" + ", ".join(f"{literal(key)}: {literal(value)}" for key, value in x.items()) + "}"
     raise CompileError(
         f"tg.export_numpy: a {type(x).__name__} cannot be written into a file; use tensors, numbers, text, and tuples, "
         "lists and dicts of them"
@@ -259,7 +250,7 @@ def constant(array: np.ndarray) -> str | None:
         return f"np.full({shape}, {fill!r}{dtype})"
     if array.ndim == 1 and array.tobytes() == np.arange(array.size, dtype=array.dtype).tobytes():
         return f"np.arange({array.size}{dtype.replace(', ', ', dtype=') or ', dtype=np.float64'})"
-    return f"np.array({array.tolist()!r}{dtype})" if 0 < array.size <= SMALL else None
+    return f"np.array({array.tolist()!r}{dtype})" if 0 < array.size <= INLINE_ENTRIES else None
 
 
 __all__ = ["Standalone"]

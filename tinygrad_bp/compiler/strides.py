@@ -54,7 +54,7 @@ def copied(array: np.ndarray) -> np.ndarray:
     return copy
 
 
-def alike(shape: tuple[int, ...], one: Strides, other: Strides) -> bool:
+def same_layout(shape: tuple[int, ...], one: Strides, other: Strides) -> bool:
     """Whether two arrays of a shape lie alike; how an axis of one entry goes on tells nothing."""
     return one == other or all(a == b for n, a, b in zip(shape, one, other, strict=True) if n > 1) or 0 in shape
 

@@ -28,7 +28,7 @@ def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         check(leaf, name)
     for name, value in zip(leaves.titles, leaves.fixed, strict=True):
         reach.visit(value, name)
-    for part in (part for order in leaves.orders for part in order):
+    for part in (part for order in leaves.structure for part in order):
         reach.visit(part, getattr(part, "__name__", repr(part)))
     reach.finish()
     reach.named()
@@ -42,7 +42,7 @@ def check(leaf: Any, name: str) -> None:
     if kind not in (Tensor, Parameter, np.ndarray) or getattr(leaf, "__dict__", None) or array.dtype.kind in "OV":
         raise CompileError(
             f"tg.compile: the argument {name!r}, of class '{kind.__module__}.{kind.__qualname__}' and dtype "
-            f"{array.dtype}, holds more than numbers, which the step could read unseen. Instead: pass `np.asarray(x)`, "
+            f"{array.dtype}, holds more than numbers, and only numbers are checked. Instead: pass `np.asarray(x)`, "
             "or `x.detach()`, and what else the step needs as arguments of their own"
         )
 

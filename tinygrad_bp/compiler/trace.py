@@ -2,7 +2,7 @@
 
 While it runs it stands last in `duck.TRACES`; modules tell it which layer they are, the engine which node's backward
 comes next, and functions that cannot be read step by step, checks and random draws come here as one call each. Read
-`live.py` next: the numbers; then `capture.py`.
+`symbolic.py` next: the numbers; then `capture.py`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dialect
+from .. import dialect, pytree
 from ..alarms import silence, sounded
 from ..core import Tensor
 from ..errors import CompileError
 from ..memory import CLOCK, caller
 from ..nn import hooks
 from ..optim.flat import gather
-from . import looks, spelling, strides
-from .capture import Entry, Place
-from .live import Live
+from ..pytree import operands
+from . import spelling, strides, views
+from .capture import ArrayOfOne, Place
 from .program import ASSIGN, CONSTANT, GATHER, RESULT, SETTING, Call, Primitive, Program, Value, in_rows
+from .symbolic import SymbolicNumber
 from .tracer import Storage, Tracer, real_of, traced
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Trace:
         self.program = Program()
         self.names = names
         self.conditions: list[tuple[Any, Value, Any, Any]] = []  # (comparison, or None: is; setting; number; outcome)
-        self.derived: list[tuple[Any, Any, Any, bool]] = []  # the same for numbers made of settings: (…, Live, …, …)
+        self.derived: list[tuple[Any, Any, Any, bool]] = []  # the same for numbers made of settings: (…, symbol, …, …)
         self.asked: dict[Value, str] = {}  # settings whose value Python code asked for, and where
         self.gathered: dict[Value, Any] = {}  # gradients that an optimiser laid side by side: into what, from where on
         self.notes: dict[Any, Any] = {}  # what optimisers have to know until the end of the step
@@ -118,7 +119,7 @@ class Trace:
 
     def write_down(self, prim: Primitive, args: Any, kwargs: Any, outs: list[Value]) -> None:
         if not self.mine():
-            raise self.refusal("another thread uses a stand-in of the step that is being compiled", "compile before")
+            raise self.refusal("another thread uses an array of the step that is being compiled", "compile it before")
         errors: dict[str, Any] = dict(np.geterr())
         quiet = {k: v for k, v in errors.items() if v not in (self._errors[k], "call")}  # call: `alarms` listens
         phase = self.phase()
@@ -142,19 +143,14 @@ class Trace:
 
     def lower(self, tree: Any) -> Any:
         """Values in place of what stands for them, and of arrays, which are constants here."""
-        if isinstance(tree, Tracer):
-            return tree.value()
-        if isinstance(tree, Live | Known):
-            return tree.value
-        if isinstance(tree, np.ndarray | np.generic):
-            return self.constant(np.asarray(tree))
-        if type(tree) in (tuple, list):
-            return type(tree)(map(self.lower, tree))
-        if isinstance(tree, dict):
-            return {key: self.lower(value) for key, value in tree.items()}
-        if isinstance(tree, slice):
-            return slice(self.lower(tree.start), self.lower(tree.stop), self.lower(tree.step))
-        return tree
+        return pytree.map(self._lower, tree, operands)
+
+    def _lower(self, leaf: Any) -> Any:
+        if isinstance(leaf, Tracer):
+            return leaf.value()
+        if isinstance(leaf, SymbolicNumber | Known):
+            return leaf.value
+        return self.constant(np.asarray(leaf)) if isinstance(leaf, np.ndarray | np.generic) else leaf
 
     def constant(self, array: np.ndarray) -> Value:
         """A constant: a copy, so that it stays what it is now."""
@@ -228,7 +224,7 @@ class Trace:
         if value not in self.gathered or not in_rows(value):
             return value
         whole, start = self.gathered[value]
-        return Tracer(whole.storage, whole.actual, looks.stretch_of(self, start, value.size, value.shape)).value()
+        return Tracer(whole.storage, whole.actual, views.stretch_of(self, start, value.size, value.shape)).value()
 
     def check(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
         function(*real_of(args))
@@ -272,55 +268,55 @@ class Trace:
         if x.storage.value.kind == CONSTANT:
             return x.actual.item()
         if x.storage.known():
-            place = Place(Entry(x.looked(x.storage.real)), 0, x.value().name or x.storage.home.name)
+            place = Place(ArrayOfOne(x.looked(x.storage.real)), 0, x.value().name or x.storage.home.name)
             return self.setting(place, x.actual.item())
         value = Value(RESULT, (), None, scope=self._scope)
         self.write_down(self.primitive("number", "item", item), (x,), {}, [value])
-        return Live(self, value, x.actual.item(), None)
+        return SymbolicNumber(self, value, x.actual.item(), None)
 
-    def number(self, function: Any, args: tuple[Any, ...]) -> Live:
+    def arithmetic(self, function: Any, args: tuple[Any, ...]) -> SymbolicNumber:
         if not self.mine():  # of another thread, that met the stand-in in a dict
             return function(*real_of(args))  # type: ignore[no-any-return]
         value = Value(RESULT, (), None, scope=self._scope)
-        known = [a.settings for a in args if isinstance(a, Live)]
+        known = [a.settings for a in args if isinstance(a, SymbolicNumber)]
         settings = None if None in known else frozenset().union(*known)  # type: ignore[arg-type]
         self.write_down(self.primitive("number", function.__name__, function), args, {}, [value])
-        return Live(self, value, function(*real_of(args)), settings, (function, args))
+        return SymbolicNumber(self, value, function(*real_of(args)), settings, (function, args))
 
-    def condition(self, compare: Any, live: Live, other: Any) -> bool:
+    def condition(self, compare: Any, symbol: SymbolicNumber, other: Any) -> bool:
         """The answer to a comparison, which must stay the same for the program to hold."""
         if not self.mine():
-            return bool(compare(*real_of((live, other))))
-        if live.settings is None or (isinstance(other, Live) and other.settings is None):
-            return bool(compare(self.pin(live), other.pinned() if isinstance(other, Live) else other))
-        outcome = bool(compare(live.actual, real_of(other)))
-        if isinstance(other, Live) or live.made is not None:
-            self.derived.append((compare, live, other, outcome))
+            return bool(compare(*real_of((symbol, other))))
+        if symbol.settings is None or (isinstance(other, SymbolicNumber) and other.settings is None):
+            return bool(compare(self.pin(symbol), other.pinned() if isinstance(other, SymbolicNumber) else other))
+        outcome = bool(compare(symbol.actual, real_of(other)))
+        if isinstance(other, SymbolicNumber) or symbol.made is not None:
+            self.derived.append((compare, symbol, other, outcome))
         else:
-            self.conditions.append((compare, live.value, other, outcome))
+            self.conditions.append((compare, symbol.value, other, outcome))
         return outcome
 
-    def pin(self, live: Live) -> Any:
+    def pin(self, symbol: SymbolicNumber) -> Any:
         """The number itself; all settings that it is computed from must stay as they are."""
         if not self.mine():
-            return live.actual
-        if live.settings is None:
+            return symbol.actual
+        if symbol.settings is None:
             raise self.refusal(
                 "Python code asks for a number that the step computes (`.item()`), to branch on it or to print it",
                 "return it from the step and look at it there; to choose between values use `tg.where`",
             )
-        for value, real in live.settings:
+        for value, real in symbol.settings:
             self.asked.setdefault(value, caller())
             self.conditions.append((None, value, real, True))
-        return live.actual
+        return symbol.actual
 
-    def setting(self, place: Place, real: Any) -> Live:
+    def setting(self, place: Place, real: Any) -> SymbolicNumber:
         """A number that is read at a place before each run."""
         real = real if real.__class__ in (int, float) else float(real)  # NumPy's floats are not weak in dtype
         value = Value(SETTING, (), None, place.name)
         self.program.settings.append(value)
         self.places[value] = place
-        return Live(self, value, real, frozenset([(value, real)]))
+        return SymbolicNumber(self, value, real, frozenset([(value, real)]))
 
     # ------------------------------------------------------------ where we are
     def phase(self) -> str:
@@ -372,12 +368,12 @@ class Trace:
 
     def stray(self, tensor: Any) -> None:
         raise self.refusal(
-            "the step reads a tensor that it reaches by a way into which the compiler does not look",
+            "the step reads a tensor that the compiler has not found",
             "pass it as an argument, or keep it in a variable, a list, a dict or an attribute of an object of your own",
         )
 
     def parallel(self) -> None:
-        raise self.refusal("the step starts a thread, whose work would be done now and never again", "work in this one")
+        raise self.refusal("the step starts a thread, which the compiled step would not do", "work in this thread")
 
     def refusal(self, what: str, instead: str) -> CompileError:
         layer = f" in layer {self._scope!r}" if self._scope else ""

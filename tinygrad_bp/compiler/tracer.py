@@ -3,8 +3,8 @@
 It stands in a Tensor for the array (`t.array`), so that forward, backward and the optimiser's update, which are all
 NumPy calls, write the program while they run. It holds the real array too: shapes and dtypes are NumPy's own answers.
 
-What is written in place is told apart by `Storage`: a Tracer is a storage and the way of looking into it (`path`, a
-chain of views); a write gives the storage a new Value, and every view of it reads from that one from then on.
+What is written in place is kept apart by `Storage`: a Tracer is a storage and a view of it (`path`, a chain of views).
+A write gives the storage a new Value, and every view of it reads from that one from then on.
 Read `spelling.py` next: how NumPy's functions become primitives.
 """
 
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from .. import pytree
 from ..core import Tensor
 from ..duck import Duck
+from ..pytree import operands
 from . import spelling
 from .program import MEMORY
 
@@ -93,7 +95,7 @@ class Tracer(Duck):
         return self._actual
 
     def looked(self, array: np.ndarray) -> Any:
-        """The same look into another array."""
+        """The same view of another array."""
         for prim, args in self.path:
             array = prim.function(array, *args)
         return array
@@ -197,7 +199,7 @@ class Tracer(Duck):
 
     def _looked_at(self, *args: Any) -> Any:
         raise self.storage.trace.refusal(
-            "Python code asks for the value of an array, to branch or to count by it",
+            "Python code needs the value of an array, for a branch or a loop",
             "choose with `tg.where(condition, a, b)`, or compute it outside the step and pass it in",
         )
 
@@ -329,37 +331,24 @@ for _name, _function in list(vars(Tracer).items()):
 
 def theirs(tree: Any) -> Any:
     """A nested structure with the arrays that are there in the place of their stand-ins."""
-    if isinstance(tree, Tracer):
-        return tree.looked(tree.storage.real)
-    if type(tree) in (tuple, list):
-        return type(tree)(map(theirs, tree))
-    return {key: theirs(value) for key, value in tree.items()} if type(tree) is dict else real_of(tree)
+    return real_of(tree, lambda tracer: tracer.looked(tracer.storage.real))
 
 
 def real_of(tree: Any, array: Any = attrgetter("actual")) -> Any:
     """A nested structure with the real numbers, and `array(x)` of each Tracer x, in place of what stands for them."""
-    if isinstance(tree, Tracer):
-        return array(tree)
-    if hasattr(tree, "known_number"):
-        return tree.actual
-    if isinstance(tree, tuple | list):
-        return type(tree)([real_of(part, array) for part in tree]) if type(tree) in (tuple, list) else tree
-    if isinstance(tree, dict):
-        return {key: real_of(value, array) for key, value in tree.items()}
-    if isinstance(tree, slice):
-        return slice(real_of(tree.start), real_of(tree.stop), real_of(tree.step))
-    return tree
+
+    def real(leaf: Any) -> Any:
+        if isinstance(leaf, Tracer):
+            return array(leaf)
+        return leaf.actual if hasattr(leaf, "known_number") else leaf
+
+    return pytree.map(real, tree, operands)
 
 
 def traced(tree: Any) -> bool:
     """Whether a nested structure holds anything that stands for something else."""
-    if isinstance(tree, tuple | list):
-        return any(map(traced, tree))
-    if isinstance(tree, dict):
-        return any(map(traced, tree.values()))
-    if isinstance(tree, slice):
-        return traced((tree.start, tree.stop, tree.step))
-    return isinstance(tree, Tracer) or hasattr(tree, "known_number")
+    leaves = pytree.leaves(tree, operands)
+    return any(isinstance(leaf, Tracer) or hasattr(leaf, "known_number") for leaf in leaves)
 
 
 __all__ = ["Storage", "Tracer", "real_of", "traced"]

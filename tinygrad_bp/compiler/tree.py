@@ -10,53 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..alias import class_of
 from ..core import Tensor
-from .kinds import alike
+from ..pytree import plain_container
+from .kinds import same_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
 
 def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """The tree with every leaf changed; namedtuples stay what they are. Lists and dicts of other classes are leaves."""
-    kind = type(tree)
-    if issubclass(kind, tuple) and kind.__dictoffset__ == 0:
-        return tuple.__new__(kind, [mapped(part, change) for part in tuple.__iter__(tree)])
-    if kind is list:
-        return [mapped(part, change) for part in tree]
-    if kind is dict:
-        return {key: mapped(part, change) for key, part in tree.items()}
-    return change(tree)
+    """An argument or a result with every leaf changed. Lists and dicts of classes of their own are leaves."""
+    return pytree.map(change, tree, plain_container)
 
 
 def leaves_of(tree: Any) -> list[Any]:
-    """All leaves, in order."""
-    found: list[Any] = []
-    mapped(tree, found.append)
-    return found
+    """All leaves of an argument or a result, in order."""
+    return pytree.leaves(tree, plain_container)
+
+
+def structure_of(tree: Any) -> list[tuple[Any, ...]]:
+    """What an argument or a result is without its leaves."""
+    return pytree.structure(tree, plain_container)
 
 
 def is_array(leaf: Any) -> bool:
     """Whether a leaf is a Tensor or an array, and does not only say so, as a weak proxy of one does."""
     return issubclass(type(leaf), Tensor | np.ndarray)
-
-
-def note_orders(tree: Any, orders: list[tuple[Any, ...]]) -> None:
-    """The keys of every dict in a tree, in the order in which its leaves come, and the classes of named tuples."""
-    if type(tree) is dict:
-        orders.append(tuple(part for key in tree for part in (type(key), key)))
-    elif type(tree) not in (tuple, list) and isinstance(tree, tuple):
-        orders.append((type(tree),))
-    for part in tree.values() if type(tree) is dict else tree if type(tree) is list or isinstance(tree, tuple) else ():
-        note_orders(part, orders)
-
-
-def key_orders(tree: Any) -> list[tuple[Any, ...]]:
-    """The keys of every dict in a tree, in the order in which its leaves come."""
-    orders: list[tuple[Any, ...]] = []
-    note_orders(tree, orders)
-    return orders
 
 
 def count(tree: Any, kind: Callable[[Any], bool]) -> int:
@@ -77,8 +58,8 @@ class Fixed:
             return False
         if type(self.value) is type(other.value) is slice:
             ends = ("start", "stop", "step")
-            return all(alike(getattr(self.value, end), getattr(other.value, end)) for end in ends)
-        return alike(self.value, other.value)  # 0.0 and -0.0 are two
+            return all(same_value(getattr(self.value, end), getattr(other.value, end)) for end in ends)
+        return same_value(self.value, other.value)  # 0.0 and -0.0 are two
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -94,7 +75,7 @@ class Kind:
     def __init__(self, leaf: Any, first: int) -> None:
         array, node = (leaf.array, leaf.node) if isinstance(leaf, Tensor) else (leaf, None)
         self.first = first  # the number of the first array that is this very object
-        self.writeable = bool(array.flags.writeable)  # no fact: looked at only where the step asks for it
+        self.writeable = bool(array.flags.writeable)  # guarded only where the step asks for it
         grad = isinstance(leaf, Tensor) and leaf._grad is not None
         kind = class_of(leaf) if isinstance(leaf, Tensor) else None
         self.facts = (kind, array.shape, array.dtype, array.strides, node is not None, grad)
@@ -113,8 +94,7 @@ class Leaves:
         self.arrays: list[Any] = []
         self.kinds: list[Kind] = []  # of the arrays
         self.fixed: list[Any] = []  # leaves that are no arrays
-        self.orders: list[tuple[Any, ...]] = []  # the keys of each dict, in order
-        note_orders(self.tree, self.orders)
+        self.structure = structure_of(self.tree)
         self.spec = mapped(self.tree, self._take)
         self._code = code
 
@@ -157,6 +137,4 @@ class Leaves:
     def filled(self, make: Callable[[int, Any], Any]) -> Any:
         """(args, kwargs) with make(i, leaf) in the place of the i-th array."""
         numbers = iter(range(len(self.arrays)))
-        return mapped(
-            self.tree, lambda leaf: make(next(numbers), leaf) if is_array(leaf) else leaf
-        )
+        return mapped(self.tree, lambda leaf: make(next(numbers), leaf) if is_array(leaf) else leaf)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Variables:
-    """`facts` are looked at before each run; `watched` knows itself whether it is the same."""
+    """`facts` have guards before each run; each of `guards` knows itself whether it holds."""
 
     visit: Callable[..., None]
 
     def __init__(self) -> None:
         self.facts: list[tuple[Place, Any]] = []
-        self.watched: list[Row | Missing | Absent | Members | Cache] = []
+        self.guards: list[Row | Missing | Absent | Members | Cache] = []
         self.ways = Ways()
         self._readers = Readers()
         self._packages: dict[int, tuple[types.ModuleType, str]] = {}  # modules that are used as a whole
@@ -69,10 +69,10 @@ class Variables:
             self.variable_of(module, chain[0], name)
 
     def member(self, module: types.ModuleType, chain: tuple[str, ...], name: str, by: str | None = None) -> None:
-        """What a library has of a name: its own is trusted, unless it reads; what a user gave it is looked at."""
+        """What a library has of a name: its own is trusted, unless it reads; what a user gave it has a guard."""
         key, scope, path = chain[0], vars(module), f"{name}.{chain[0]}"
         if key not in scope and not hasattr(module, key):
-            self.watched.append(Missing(scope, key, path))
+            self.guards.append(Missing(scope, key, path))
         value, reader = scope.get(key, ABSENT), self._readers.members.get(id(module), {}).get(key)
         if reader is not None:  # a class or a function; a stream, as sys.stdin, is known by its name alone
             value = value if value is not ABSENT else getattr(module, key)
@@ -96,7 +96,7 @@ class Variables:
         elif key in scope:
             self.visit(scope[key], path, Place(scope, key, path))
         else:
-            self.watched.append(Missing(scope, key, path))
+            self.guards.append(Missing(scope, key, path))
             self.visit(scope.get("__getattr__"), path)
 
     def package(self, value: types.ModuleType, name: str) -> None:
@@ -124,9 +124,9 @@ class Variables:
                     self.entry(module, key, name)
         for module, name in self._packages.values() if any(names.asks for names in codes) else ():
             if any(names.made_up for names in codes) and module in mine:
-                self.watched.append(Members(module, name))
+                self.guards.append(Members(module, name))
             else:
-                self.watched.append(Absent(vars(module), named.difference(dir(module)), name))
+                self.guards.append(Absent(vars(module), named.difference(dir(module)), name))
 
     def entry(self, module: types.ModuleType, key: str, name: str) -> None:
         """What a module that is used as a whole has of a name."""

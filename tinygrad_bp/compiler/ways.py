@@ -1,4 +1,4 @@
-"""By which ways a step's code gets at what it reaches: an object that cannot be looked at is refused only if it does.
+"""By which ways a step's code gets at what it reaches: an object that no guard can check is refused only if it does.
 
 Everything reached is a point, and arrows lead from an owner to what it owns. An arrow along an attribute can be gone
 only by code that names this attribute; code is at hand where the way to its function has been gone. So a trainer may
@@ -27,7 +27,7 @@ class Ways:
         self.arrows: dict[Hashable, list[tuple[Hashable, str | None]]] = {}
         self.names: dict[Hashable, Names] = {}  # of functions
         self.methods: dict[Hashable, dict[str, Hashable]] = {}  # gone only by code with just this name in it
-        self.doubts: dict[Hashable, str] = {}  # what cannot be looked at, and what to say
+        self.doubts: dict[Hashable, str] = {}  # what no guard can check, and what to say
         self._owner: Hashable = START
 
     def add(self, value: Any, by: str | None) -> None:
@@ -70,9 +70,9 @@ class Ways:
         return found
 
     def refuse(self) -> None:
-        """Raise for the first thing that the step can get at and that cannot be looked at."""
+        """Raise for the first thing that the step can get at and that no guard can check."""
         if self.doubts:
             gone = self.gone()
-            for point, told in self.doubts.items():
+            for point, detail in self.doubts.items():
                 if point in gone:
-                    raise CompileError(told)
+                    raise CompileError(detail)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..core import Tensor
-from .kinds import alike, plain
+from .kinds import by_value, same_value
 from .places import Cache, holds
 from .results import THERE
 from .tree import Leaves
@@ -32,7 +32,7 @@ def differences(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
     run = plan.run
     for compare, value, number, _ in run.trace.conditions:
         place = run.trace.places[value]
-        if compare is None and not alike(now := place.get(), number):
+        if compare is None and not same_value(now := place.get(), number):
             yield (
                 f"the number {place.name!r} changes from call to call ({number!r}, now {now!r}), and Python code asks "
                 f"for its value at {run.trace.asked.get(value, 'some place')}. Write arithmetic on it, which costs "
@@ -40,13 +40,13 @@ def differences(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
             )
     for place, value in (*run.reach.facts, *run.reach.kept):
         if not holds(place, value):
-            yield f"{place.name!r} changes from call to call{told(place, value)}. {AS_TENSOR}"
+            yield f"{place.name!r} changes from call to call{detail(place, value)}. {AS_TENSOR}"
     for container, n, name in (*run.reach.lengths, *run.reach.sizes):
         if len(container) != n:
             yield f"{name!r} grows or shrinks from call to call ({n} entries, now {len(container)}). {AS_TENSOR}"
-    for watch in run.reach.watched:
-        if not (isinstance(watch, Cache) or watch.same()):
-            yield f"{watch.name!r} changes from call to call. {AS_TENSOR}"
+    for guard in run.reach.guards:
+        if not (isinstance(guard, Cache) or guard.holds()):
+            yield f"{guard.name!r} changes from call to call. {AS_TENSOR}"
     for value, holder, array in plan.used:
         if isinstance(holder, Tensor) and holder.array is not array:
             yield (
@@ -64,8 +64,8 @@ def differences(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
 def arguments(plan: Plan, leaves: Leaves) -> Iterator[str]:
     """What differs in the arguments."""
     for name, was, now in zip(plan.leaves.titles, plan.leaves.fixed, leaves.fixed, strict=False):
-        if not alike(now, was):
-            shown = f" ({was!r}, now {now!r})" if plain(was) and plain(now) else ""
+        if not same_value(now, was):
+            shown = f" ({was!r}, now {now!r})" if by_value(was) and by_value(now) else ""
             yield f"the argument {name!r} changes from call to call{shown}. {AS_TENSOR}"
     for name, was, now in zip(plan.leaves.names, plan.leaves.kinds, leaves.kinds, strict=False):
         if was.facts[1:3] != now.facts[1:3]:
@@ -76,10 +76,10 @@ def arguments(plan: Plan, leaves: Leaves) -> Iterator[str]:
             )
 
 
-def told(place: Any, value: Any) -> str:
+def detail(place: Any, value: Any) -> str:
     """The value of before and of now, where both can be shown in a few words."""
     try:
         now = place.get()
     except (KeyError, IndexError, ValueError, AttributeError):
         return ", and is not there any more"
-    return f" ({value!r}, now {now!r})" if plain(value) and plain(now) else ""
+    return f" ({value!r}, now {now!r})" if by_value(value) and by_value(now) else ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor, wrap
 from ..dtypes import result_type
 from ..errors import ArgumentError, DtypeError, ShapeError, require_whole
@@ -290,6 +291,14 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """
     if not batch:
         raise ShapeError("default_collate: a batch of no samples cannot be stacked")
+    try:
+        return _collated(batch)
+    except RecursionError:
+        pytree.refuse_endless(batch[0], _holds_samples)
+        raise
+
+
+def _collated(batch: Sequence[Any]) -> Any:
     first = batch[0]
     if isinstance(first, Tensor):
         _alike(batch, Tensor)
@@ -305,15 +314,14 @@ def default_collate(batch: Sequence[Any]) -> Any:
         missing = [key for key in first if any(key not in sample for sample in batch)]
         if missing:
             raise ShapeError(f"default_collate: some samples lack {missing}; give a collate_fn")
-        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+        return _as_batch(first, [_collated([sample[key] for sample in batch]) for key in first])
     if isinstance(first, Sequence):
         _alike(batch, Sequence)
         if len({len(sample) for sample in batch}) > 1:
             raise ShapeError(
                 "default_collate: the samples have different lengths; give a collate_fn that pads them"
             )
-        columns = [default_collate(column) for column in zip(*batch, strict=True)]
-        return type(first)(*columns) if hasattr(first, "_fields") else columns
+        return _as_batch(first, [_collated(column) for column in zip(*batch, strict=True)])
     raise DtypeError(
         f"default_collate: cannot stack {type(first).__name__}; samples are made of tensors, arrays, "
         "numbers, strings, tuples, lists and dicts; for others give a collate_fn"
@@ -326,14 +334,22 @@ def default_convert(sample: Any) -> Any:
     >>> default_convert({"x": np.zeros(2), "name": "a"})["x"].array
     array([0., 0.])
     """
-    if isinstance(sample, (np.ndarray, np.generic)) and sample.dtype.kind in "biufc":
-        return wrap(sample)
+    return pytree.fold(_converted, _as_batch, sample, _holds_samples)
+
+
+def _holds_samples(sample: Any) -> bool:
+    return isinstance(sample, (Mapping, tuple, list))
+
+
+def _converted(leaf: Any) -> Any:
+    return wrap(leaf) if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "biufc" else leaf
+
+
+def _as_batch(sample: Any, parts: list[Any]) -> Any:
+    """What a sample's parts have become, in a container like the sample's: a dict, a named tuple, else a list."""
     if isinstance(sample, Mapping):
-        return {key: default_convert(value) for key, value in sample.items()}
-    if isinstance(sample, (tuple, list)):
-        values = [default_convert(value) for value in sample]
-        return type(sample)(*values) if hasattr(sample, "_fields") else values
-    return sample
+        return dict(zip(sample, parts, strict=True))
+    return pytree.rebuilt(sample, parts) if hasattr(sample, "_fields") else parts
 
 
 def _stack(samples: Sequence[Any]) -> Any:

@@ -38,7 +38,7 @@ def _native(dtype: Any) -> bool:
     return isinstance(dtype, str) and dtype == "native"
 
 
-def _told(report: GradcheckReport, raise_exception: bool) -> GradcheckReport:
+def _detail(report: GradcheckReport, raise_exception: bool) -> GradcheckReport:
     if raise_exception and not report:
         raise GradcheckError(report)
     return report
@@ -120,7 +120,7 @@ def gradcheck(
     if subject.native and any(finding.verdict == "FAIL" for finding in report.findings):
         with Subject(fn, inputs, kwargs, **common) as wide:
             _second_opinion(report, examine(wide, **options), subject.eps)
-    return _told(report, raise_exception)
+    return _detail(report, raise_exception)
 
 
 def gradgradcheck(
@@ -169,11 +169,11 @@ def gradgradcheck(
         first = examine(subject, **options)
     if not first:
         first.notes.append("the second derivative was not checked, since the first is wrong")
-        return _told(first, raise_exception)
+        return _detail(first, raise_exception)
     common.update(cotangents=_cotangents(grad_outputs, subject, seed), of=subject.differentiable)
     with SecondOrder(fn, inputs, kwargs, **common) as twice:
         second = examine(twice, order=2, **options)
-    return _told(_merged(first, second), raise_exception)
+    return _detail(_merged(first, second), raise_exception)
 
 
 def _merged(first: GradcheckReport, second: GradcheckReport) -> GradcheckReport:

@@ -117,8 +117,8 @@ class Examination:
         again = problem.forward()
         spread = float(np.abs(again - self.origin).max(initial=0.0)) if again.shape == self.origin.shape else np.inf
         if spread > self.nondet_tol + 16 * problem.eps * float(np.abs(self.origin).max(initial=0.0)):
-            told = f"two calls with the same input and the same seed differ by {spread:.3g}"
-            raise Stop([self._finding(slot.name, "NONDETERMINISTIC", told) for slot in problem.slots])
+            detail = f"two calls with the same input and the same seed differ by {spread:.3g}"
+            raise Stop([self._finding(slot.name, "NONDETERMINISTIC", detail) for slot in problem.slots])
         self._ask_backward()
 
     def _finding(self, name: str, verdict: str, note: str, output: int = 0) -> Finding:
@@ -127,8 +127,8 @@ class Examination:
     def _nonfinite_output(self, out: Any) -> Finding:
         flat = self.origin[out.part]
         where = np.unravel_index(int(np.flatnonzero(~np.isfinite(flat))[0]), out.shape)
-        told = f"the output holds {flat[~np.isfinite(flat)][0]} at {[int(i) for i in where]}, already in the forward"
-        return self._finding(f"output {out.number}", "NONFINITE", told, out.number)
+        detail = f"the output holds {flat[~np.isfinite(flat)][0]} at {[int(i) for i in where]}, already in the forward"
+        return self._finding(f"output {out.index}", "NONFINITE", detail, out.index)
 
     # ------------------------------------------------------------ the backward
     def cotangent(self, k: int, values: Any) -> list[Any]:
@@ -155,8 +155,8 @@ class Examination:
     def _stop_if_overwritten(self) -> None:
         changed = self.problem.overwritten()
         if changed:
-            told = "its values are other ones after the call: work on a copy, or mark it as changed (`ctx.mark_dirty`)"
-            raise Stop([self._finding(name, "MUTATED_INPUT", told) for name in changed])
+            note = "its values are other ones after the call: work on a copy, or mark it as changed (`ctx.mark_dirty`)"
+            raise Stop([self._finding(name, "MUTATED_INPUT", note) for name in changed])
 
     def _gradients(self, rows: list[Any]) -> list[list[Any]]:
         try:
@@ -167,8 +167,8 @@ class Examination:
             if g is not None and g.shape != slot.base.shape:
                 raise Stop([self._shaped(slot, g)])
             if self.dtypes and g is not None and g.dtype != slot.base.dtype:
-                told = f"the gradient is {g.dtype}, the input {slot.base.dtype}; give it the input's dtype"
-                raise Stop([self._finding(slot.name, "DTYPE", told)])
+                detail = f"the gradient is {g.dtype}, the input {slot.base.dtype}; give it the input's dtype"
+                raise Stop([self._finding(slot.name, "DTYPE", detail)])
         return found
 
     def _refused(self, rows: list[Any], error: TensorError) -> list[Finding]:
@@ -182,8 +182,8 @@ class Examination:
         return findings or [self._finding("backward", _verdict_of(error), _raised(error))]
 
     def _shaped(self, slot: Any, g: Any) -> Finding:
-        told = f"the gradient has shape {g.shape}, the input {slot.base.shape}"
-        finding = self._finding(slot.name, "SHAPE", told)
+        detail = f"the gradient has shape {g.shape}, the input {slot.base.shape}"
+        finding = self._finding(slot.name, "SHAPE", detail)
         finding.analytic = np.asarray(g, dtype=np.float64)
         explain(self, finding, None, slot)
         return finding
@@ -196,8 +196,8 @@ class Examination:
                 continue
             spread = float(np.abs(first - second).max())
             if not spread <= self.nondet_tol + 1e-12 * float(np.abs(first).max()):
-                told = f"two backward passes for the same input and cotangent differ by {spread:.3g}"
-                raise Stop([self._finding(slot.name, "NONDETERMINISTIC", told)])
+                detail = f"two backward passes for the same input and cotangent differ by {spread:.3g}"
+                raise Stop([self._finding(slot.name, "NONDETERMINISTIC", detail)])
 
     # ------------------------------------------------------------ comparing
     def _compare_all(self) -> list[tuple[SlotCheck, list[Compared]]]:
@@ -276,8 +276,8 @@ class Examination:
             total, size = np.sum(parts, axis=0), np.sum(np.abs(parts), axis=0)
             slack = self.tolerance.atol + 1e3 * self.problem.eps * size.max(initial=0.0)
             if not (np.abs(total - joint) <= 1e-6 * size + slack).all():
-                told = "the gradient for all outputs at once is not the sum of the gradients for each of them"
-                findings.append(self._finding(slot.name, "FAIL", told))
+                detail = "the gradient for all outputs at once is not the sum of the gradients for each of them"
+                findings.append(self._finding(slot.name, "FAIL", detail))
         return findings
 
     def _nearby(self, checks: list[tuple[SlotCheck, list[Compared]]]) -> list[Finding]:

@@ -180,8 +180,8 @@ def _all_zero(evidence: Evidence, case: Case) -> str | None:
 
 
 def _sign_or_exchanged(evidence: Evidence, case: Case) -> str | None:
-    told = constant_factor(case)
-    return told if told and told.startswith("sign") else exchanged_inputs(evidence, case, both_ways=True) or told
+    text = constant_factor(case)
+    return text if text and text.startswith("sign") else exchanged_inputs(evidence, case, both_ways=True) or text
 
 
 def _factor(evidence: Evidence, case: Case) -> str | None:
@@ -214,11 +214,11 @@ def exchanged_inputs(evidence: Evidence, case: Case, both_ways: bool = False) ->
         if np.shape(their_n) != a.shape or not a.size:
             continue
         mine, theirs = _float(their_a), _float(their_n)
-        for sign, told in ((1, ""), (-1, ", with the sign flipped as well")):
+        for sign, also in ((1, ""), (-1, ", with the sign flipped as well")):
             if not _mostly(sign * a, theirs, case):
                 continue
             if _mostly(sign * mine, n, case):
-                return f"swapped with {name}: its gradient is returned here and this one there{told}; keep their order"
+                return f"swapped with {name}: its gradient is returned here and this one there{also}; keep their order"
             if not both_ways and sign == 1:
                 return f"swapped: this is the gradient of {name}, returned here as well"
     for name, jac in evidence.other_outputs.items():
@@ -276,8 +276,8 @@ def _frozen(case: Case) -> str | None:
     count = f"{int(bad.sum())} of {int((bad | good).sum())} entries"
     if by_value and not where:
         example = show(float(case.numeric[case.bad][0]))
-        told = f"your gradient is 0 there, the right one is not (for example {example})"
-        return f"wrong only where {by_value}: {told}; {count}"
+        detail = f"your gradient is 0 there, the right one is not (for example {example})"
+        return f"wrong only where {by_value}: {detail}; {count}"
     also = f", which is also where {by_value}" if by_value else ""
     where = where or "at some entries"
     return f"frozen: your gradient is 0 {where} ({count}), the right one is not{also}; elsewhere it is right"

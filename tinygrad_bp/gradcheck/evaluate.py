@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..core import Leaf, Tensor, wrap
 from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, NonFiniteError
 from ..mode import MODE, overwriters
-from .state import Guard
+from .sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from .numeric import Array
 
 
@@ -34,33 +33,10 @@ class Slot:
 class Output:
     """One output: its place in the flat vector, and its shape."""
 
-    def __init__(self, number: int, start: int, shape: tuple[int, ...], label: str = "") -> None:
-        self.number, self.shape, self.label = number, shape, label or f"output {number}"
+    def __init__(self, index: int, start: int, shape: tuple[int, ...], label: str = "") -> None:
+        self.index, self.shape, self.label = index, shape, label or f"output {index}"
         self.size = int(np.prod(shape, dtype=np.int64))
         self.part = slice(start, start + self.size)
-
-
-def leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """(name, thing) for everything inside nested lists, tuples and dicts."""
-    if isinstance(tree, list | tuple):
-        for i, item in enumerate(tree):
-            yield from leaves(item, f"{name}[{i}]")
-    elif isinstance(tree, dict):
-        for key, item in tree.items():
-            yield from leaves(item, f"{name}[{key!r}]")
-    else:
-        yield name, tree
-
-
-def rebuild(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """The same nesting with every leaf changed."""
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(rebuild(item, change) for item in tree))
-    if isinstance(tree, list | tuple):
-        return type(tree)(rebuild(item, change) for item in tree)
-    if isinstance(tree, dict):
-        return {key: rebuild(item, change) for key, item in tree.items()}
-    return change(tree)
 
 
 def describe(fn: Any) -> str:
@@ -107,37 +83,38 @@ class Subject:
         self.light, self.cloned, self.keep_detached = True, False, False
         self.differentiable: list[int] = []
         self.eps = float(np.finfo(np.float64).eps)
-        self._guard = Guard(fn, self.module, [x for _, x in self._given(names)], seed, None if native else np.float64)
+        given = [x for _, x in self._given(names)]
+        self._sandbox = Sandbox(fn, self.module, given, seed, None if native else np.float64)
         self._choose_slots(names, check_params)
 
     def __enter__(self) -> Subject:
-        self._guard.__enter__()
-        if any(True for module in self._guard.captured for _ in module.parameters()):
+        self._sandbox.__enter__()
+        if any(True for module in self._sandbox.captured for _ in module.parameters()):
             self.notes.append(
                 "parameters of modules that the function refers to are not checked: pass the module itself"
             )
         try:
             for slot, tensor in zip(self.slots, self._tensors, strict=True):
-                if slot.kind == "parameter":  # the guard has just replaced its array: take that one over
+                if slot.kind == "parameter":  # the sandbox has just replaced its array: take that one over
                     slot.value = tensor.array
                     slot.base = slot.value.copy(order="K")
             with np.errstate(all="ignore"):
                 self._first_call()
         except BaseException:
-            self._guard.__exit__()
+            self._sandbox.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._guard.__exit__()
+        self._sandbox.__exit__()
 
     # ------------------------------------------------------------ what is checked
     def _given(self, names: Any) -> list[tuple[str, Any]]:
         labels = [f"input {i}" for i in range(len(self.args))] if names is None else [str(name) for name in names]
         if len(labels) != len(self.args):
             raise ArgumentError(f"gradcheck: {len(labels)} names for {len(self.args)} inputs; give one for each")
-        found = [leaf for label, x in zip(labels, self.args, strict=True) for leaf in leaves(x, label)]
-        return found + [leaf for key, x in self.kwargs.items() for leaf in leaves(x, str(key))]
+        found = [leaf for label, x in zip(labels, self.args, strict=True) for leaf in pytree.paths(x, label)]
+        return found + [leaf for key, x in self.kwargs.items() for leaf in pytree.paths(x, str(key))]
 
     def _choose_slots(self, names: Any, check_params: bool) -> None:
         given = self._given(names)
@@ -151,7 +128,7 @@ class Subject:
             raise DtypeError(
                 f"gradcheck of {self.name}: nothing to differentiate by. Give float tensors as inputs, "
                 f"`tg.randn(3, 4, requires_grad=True)`, or a module with parameters; got "
-                f"{', '.join(f'{n}: {_told(x)}' for n, x in given) or 'no inputs'}"
+                f"{', '.join(f'{n}: {_detail(x)}' for n, x in given) or 'no inputs'}"
             )
         self._tensors: list[Any] = []
         for name, x in given:
@@ -192,9 +169,9 @@ class Subject:
     # ------------------------------------------------------------ calling
     def _first_call(self) -> None:
         """Learn what the function returns, and in which of the cheap ways it may be called."""
-        self._guard.rewind()
+        self._sandbox.rewind()
         outputs = self._outputs(recorded=True)
-        self._guard.look()
+        self._sandbox.look()
         connected = any(y.node is not None for y in outputs) and not self.keep_detached
         start = 0
         for k, y in enumerate(outputs):
@@ -214,9 +191,9 @@ class Subject:
             )
         recorded = self._flat(outputs)
         try:
-            self._guard.rewind()
-            plain = self._flat(self._outputs(recorded=False))
-            self.light = plain.shape == recorded.shape and np.array_equal(plain, recorded, equal_nan=True)
+            self._sandbox.rewind()
+            unrecorded = self._flat(self._outputs(recorded=False))
+            self.light = unrecorded.shape == recorded.shape and np.array_equal(unrecorded, recorded, equal_nan=True)
         except GraphError:  # it differentiates inside, so it needs a graph
             self.light = False
 
@@ -231,7 +208,7 @@ class Subject:
         self.fed = self._fed(recorded, values)
         before, MODE.grad = MODE.grad, recorded
         try:
-            args, kwargs = rebuild((self.args, self.kwargs), self._replace)
+            args, kwargs = pytree.map(self._replace, (self.args, self.kwargs))
             result = self.fn(*args, **kwargs)
         except InplaceError:
             if self.cloned or not recorded:
@@ -270,7 +247,7 @@ class Subject:
         return wrap(x.array.astype(dtype))
 
     def _tensor_list(self, result: Any) -> list[Any]:
-        found = [x for _, x in leaves(result, "")]
+        found = pytree.leaves(result)
         wrong = [type(x).__name__ for x in found if not isinstance(x, Tensor) and x is not None]
         if wrong or not any(isinstance(x, Tensor) for x in found):
             raise DtypeError(
@@ -289,12 +266,12 @@ class Subject:
 
     def forward(self) -> Array:
         """The flat vector of all outputs at the slots' present values."""
-        self._guard.rewind()
+        self._sandbox.rewind()
         return self._flat(self._outputs(recorded=not self.light))
 
     def complex_forward(self, index: int, change: Array) -> Array:
         """The same with a complex change of one slot."""
-        self._guard.rewind()
+        self._sandbox.rewind()
         values = [slot.value for slot in self.slots]
         values[index] = values[index] + change
         try:
@@ -310,7 +287,7 @@ class Subject:
         """
         from ..autograd.passes import grad
 
-        self._guard.rewind()
+        self._sandbox.rewind()
         outputs = self._outputs(recorded=True)
         chosen = [outputs[k] for k in self.differentiable]
         asked = self.leaves if only is None else [self.leaves[only]]
@@ -360,14 +337,14 @@ def _as_tuple(inputs: Any) -> tuple[Any, ...]:
 
 
 def _own_copy(module: Any) -> Any:
-    """A deep copy; a module that keeps something which cannot be copied is used itself (the guard restores it)."""
+    """A deep copy; a module that keeps something which cannot be copied is used itself (the sandbox restores it)."""
     try:
         return copy.deepcopy(module)
     except Exception:
         return module
 
 
-def _told(x: Any) -> str:
+def _detail(x: Any) -> str:
     return f"{x.array.dtype} {x.array.shape}" if isinstance(x, Tensor) else type(x).__name__
 
 

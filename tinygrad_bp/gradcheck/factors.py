@@ -138,8 +138,8 @@ def legend(text: str) -> str:
     known = {"x": "this input", "y": "the output", "g": "the incoming gradient"}
     known["a"] = "the activation before the next layer"
     names = dict.fromkeys(re.findall(r"\b(x\d*|y|g|a)\b", text))
-    told = [f"{n}: {known.get(n) or f'input {n[1:]}'}" for n in names]
-    return f" ({', '.join(told)})" if told else ""
+    detail = [f"{n}: {known.get(n) or f'input {n[1:]}'}" for n in names]
+    return f" ({', '.join(detail)})" if detail else ""
 
 
 # ---- one constant ----------------------------------------------------------------------------------------------------
@@ -218,17 +218,17 @@ def elementwise_factor(case: Case, mask: Array = None, any_constant: bool = Fals
     right_is_plain = constant_of(case.numeric[keep]) is not None
     if power < 0:
         missing, extra = times(1 / c, text), over(c, text)
-        told = f"missing chain factor `{missing}`"
+        detail = f"missing chain factor `{missing}`"
     elif right_is_plain or constant_of(case.analytic[keep]) is None:
         missing, extra = over(1 / c, text), times(c, text)
-        told = f"the factor `{extra}` is one too many (missing chain factor `{missing}`)"
+        detail = f"the factor `{extra}` is one too many (missing chain factor `{missing}`)"
     else:
         missing, extra = over(1 / c, text), times(c, text)
-        told = f"missing chain factor `{missing}`"
-    plain = right_is_plain or not case.elementwise
-    if text in ("y", "a") and power > 0 and plain and math.isclose(c, 1, rel_tol=RTOL):
-        told += ", as when the derivative of the identity, 1, is given as its output"
-    return f"{told}: analytic / numeric = {extra} everywhere{legend(text)}{_examples(case, keep)}"
+        detail = f"missing chain factor `{missing}`"
+    fits = right_is_plain or not case.elementwise
+    if text in ("y", "a") and power > 0 and fits and math.isclose(c, 1, rel_tol=RTOL):
+        detail += ", as when the derivative of the identity, 1, is given as its output"
+    return f"{detail}: analytic / numeric = {extra} everywhere{legend(text)}{_examples(case, keep)}"
 
 
 def _examples(case: Case, keep: Array) -> str:
@@ -272,9 +272,9 @@ def wrong_point(case: Case) -> str | None:
     if case.live.sum() < 3 or (case.good.any() and np.unique(np.round(ratio, 5)).size < 3):
         return None
     for name in [name for name in ("y", "a") if name in flat]:
-        told = _at_wrong_point(case, keep, ratio, name, flat)
-        if told:
-            return told
+        detail = _at_wrong_point(case, keep, ratio, name, flat)
+        if detail:
+            return detail
     return None
 
 

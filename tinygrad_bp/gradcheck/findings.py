@@ -27,7 +27,7 @@ ROWS = 256
 def finding_of(check: SlotCheck, compared: Compared, output: Output, order: int) -> Finding:
     """The verdict on one slot and one output."""
     slot = check.slot
-    finding = Finding(slot.name, _verdict(compared), output=output.number, label=output.label, order=order)
+    finding = Finding(slot.name, _verdict(compared), output=output.index, label=output.label, order=order)
     looked = slot.base.size - compared.count(UNSEEN)
     finding.counts = {
         "checked": compared.count(OK) + compared.count(WRONG),

@@ -165,8 +165,8 @@ def _style(backward: Callable[..., Any], count: int, forward: Any) -> str:
         parameters = list(inspect.signature(backward).parameters.values())
     except (TypeError, ValueError):
         return "both"
-    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = [p for p in plain if p.default is p.empty]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in positional if p.default is p.empty]
     if any(p.kind == p.VAR_POSITIONAL for p in parameters) or len(needed) == count + 1:
         return "both"
     first = needed[0].name.lower() if needed else ""

@@ -33,12 +33,12 @@ def only_there(evidence: Evidence, case: Case) -> str | None:
         where = place(rows, fine, case.out_shape, "the output") if not (rows & fine).any() else None
     if by_value is None and where is None:
         return _scattered(case)
-    told = where or ""
+    detail = where or ""
     if by_value:
-        told = f"where {by_value}" + (f" ({where})" if where and "positions" not in where else "")
+        detail = f"where {by_value}" + (f" ({where})" if where and "positions" not in where else "")
     if by_value and by_value.endswith("y is 0") and case.zero_n[case.bad].all():
-        told += ", so a mask of the forward (dropout, a selection) is not applied in backward"
-    return f"wrong only {told}; {_what_there(case, case.bad)}; elsewhere it is right"
+        detail += ", so a mask of the forward (dropout, a selection) is not applied in backward"
+    return f"wrong only {detail}; {_what_there(case, case.bad)}; elsewhere it is right"
 
 
 def _what_there(case: Case, mask: Array) -> str:
@@ -69,8 +69,8 @@ def two_branches(evidence: Evidence, case: Case) -> str | None:
     if zero.any() and case.zero_a[rest].all() and (case.elementwise or not case.full):
         where = value_region(zero, rest, case.variables[:6])
         if where:
-            told = "the right gradient is 0 and yours is not, elsewhere the other way round"
-            return f"the branches are exchanged: where {where} {told}"
+            detail = "the right gradient is 0 and yours is not, elsewhere the other way round"
+            return f"the branches are exchanged: where {where} {detail}"
     if zero.any() or len(values) != 2:
         return None
     low = rest & (np.abs(ratio - values[0]) < 1e-3 * max(1.0, abs(values[0])))
@@ -99,8 +99,8 @@ def _scattered(case: Case) -> str | None:
     if c is not None:
         return start + f"there analytic / numeric = {show(c)}"
     c = constant_of((case.analytic - case.numeric)[case.bad])
-    told = f"there analytic - numeric = {show(c or 0)}: a constant is not subtracted (a one-hot target, for example)"
-    return start + told if c is not None and case.bad.sum() > 1 else None
+    detail = f"there analytic - numeric = {show(c or 0)}: a constant is not subtracted (a one-hot target, for example)"
+    return start + detail if c is not None and case.bad.sum() > 1 else None
 
 
 def selection(evidence: Evidence, case: Case) -> str | None:
@@ -188,8 +188,8 @@ def last_resort(evidence: Evidence, case: Case) -> str | None:
         same_sign = float((ratio > 0).mean())
         text += f", the sign is right in {same_sign:.0%}"
     if near:
-        told = f"{', '.join(sorted(near)[:4])} {'is' if len(near) == 1 else 'are'} right"
-        text += f"; {told}, so the fault lies in the backward between there and here"
+        detail = f"{', '.join(sorted(near)[:4])} {'is' if len(near) == 1 else 'are'} right"
+        text += f"; {detail}, so the fault lies in the backward between there and here"
     if case.shape[0] == 1 and case.full:
         text += "; check the layer alone, or with one sample, where more can be told"
     elif not case.full:

@@ -72,14 +72,14 @@ def name_constant(c: float, sizes: dict[str, int]) -> str:
     """
     sign, c = ("-", -c) if c < 0 else ("", c)
     sizes = {what: n for what, n in sizes.items() if n > 1}
-    plain = next((s for s, v in _NAMED.items() if math.isclose(c, v, rel_tol=RTOL)), "")
-    plain = plain or next((f"1/({s})" for s, v in _NAMED.items() if math.isclose(c, 1 / v, rel_tol=RTOL)), "")
-    plain = plain or _fraction(c) or next((s for n in sizes.values() if (s := _of_size(c, n, False))), "") or show(c)
-    told = {what: (n, form) for what, n in sizes.items() if (form := _of_size(c, n, False))}
-    if not told and not is_simple(c):
-        told = {what: (n, form) for what, n in sizes.items() if (form := _of_size(c, n, True))}
-    words = [f"{'' if form == plain else form + ', '}{n} = {what}" for what, (n, form) in told.items()]
-    return sign + plain + (f" ({'; or '.join(words[:2])})" if words else "")
+    short = next((s for s, v in _NAMED.items() if math.isclose(c, v, rel_tol=RTOL)), "")
+    short = short or next((f"1/({s})" for s, v in _NAMED.items() if math.isclose(c, 1 / v, rel_tol=RTOL)), "")
+    short = short or _fraction(c) or next((s for n in sizes.values() if (s := _of_size(c, n, False))), "") or show(c)
+    named = {what: (n, form) for what, n in sizes.items() if (form := _of_size(c, n, False))}
+    if not named and not is_simple(c):
+        named = {what: (n, form) for what, n in sizes.items() if (form := _of_size(c, n, True))}
+    words = [f"{'' if form == short else form + ', '}{n} = {what}" for what, (n, form) in named.items()]
+    return sign + short + (f" ({'; or '.join(words[:2])})" if words else "")
 
 
 def _fraction(c: float) -> str:
@@ -112,7 +112,7 @@ def _erf(v: Array) -> Array:
     return np.vectorize(math.erf, otypes=[float])(v)
 
 
-# simplest first: the first that fits is named
+# short first: the first that fits is named
 EXPRESSIONS: dict[str, Callable[[Array], Array]] = {
     "{v}": lambda v: v,
     "1 - {v}*{v}": lambda v: 1 - v * v,

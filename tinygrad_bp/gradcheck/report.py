@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import pytree
 from ..errors import TensorError
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ GOOD = ("PASS", "KINK", "INCONCLUSIVE", "VACUOUS")
 COLUMNS = ("analytic (your backward)", "numeric (finite difference)", "± error bar", "abs. error", "rel. error")
 
 
-def plain(value: Any) -> Any:
-    """NumPy's values as Python's, so that they go into JSON."""
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, dict):
-        return {str(key): plain(v) for key, v in value.items()}
-    return value.tolist() if hasattr(value, "tolist") else value
+def for_json(value: Any) -> Any:
+    """What goes into JSON: NumPy's values as Python's, tuples as lists, keys as text."""
+    return pytree.fold(lambda x: x.tolist() if hasattr(x, "tolist") else x, json_container, value)
+
+
+def json_container(tree: Any, parts: list[Any]) -> Any:
+    return dict(zip(map(str, tree), parts, strict=True)) if isinstance(tree, dict) else parts
 
 
 class Entry:
@@ -64,7 +65,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python values."""
-        return {name: plain(getattr(self, name)) for name in self.__slots__}
+        return {name: for_json(getattr(self, name)) for name in self.__slots__}
 
     def cells(self) -> list[str]:
         """Its row of the table."""
@@ -106,16 +107,16 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain Python values."""
-        fields = {name: plain(value) for name, value in vars(self).items() if name != "entries"}
+        fields = {name: for_json(value) for name, value in vars(self).items() if name != "entries"}
         return {**fields, "entries": [entry.to_dict() for entry in self.entries]}
 
     def headline(self, several_outputs: bool = False) -> str:
         """Verdict, name and counts in one line."""
         of = self.counts.get("of")
         parts = [f"{key} {n}" for key, n in self.counts.items() if n and key != "of"]
-        told = f" ({', '.join(parts)}{f' of {of} entries' if of else ''})" if parts else ""
+        detail = f" ({', '.join(parts)}{f' of {of} entries' if of else ''})" if parts else ""
         output = f" · {self.label}" if several_outputs else ""
-        return f"{self.verdict:<13} {self.name}{output}{told}"
+        return f"{self.verdict:<13} {self.name}{output}{detail}"
 
     def text(self, several_outputs: bool = False) -> str:
         """The headline, and for anything but a pass the cause and the worst entries."""
@@ -241,11 +242,11 @@ class GradcheckReport:
         rows = []
         for finding in sorted(self.findings, key=lambda finding: finding.passed):
             colour = "#1a7f37" if finding.passed else "#cf222e"
-            told = "<br>".join(escape(line) for line in [*finding.diagnosis, finding.note] if line)
+            detail = "<br>".join(escape(line) for line in [*finding.diagnosis, finding.note] if line)
             worst = escape(", ".join(finding.entries[0].cells()[:3])) if finding.entries else ""
             rows.append(
                 f"<tr><td style='color:{colour}'><b>{finding.verdict}</b></td><td>{escape(finding.name)}</td>"
-                f"<td>{finding.output}</td><td>{told}</td><td>{worst}</td></tr>"
+                f"<td>{finding.output}</td><td>{detail}</td><td>{worst}</td></tr>"
             )
         head = "<tr><th>verdict</th><th>of</th><th>output</th><th>why</th><th>worst: entry, analytic, numeric</th></tr>"
         skipped = "".join(f"<p>skipped {escape(name)}: {escape(why)}</p>" for name, why in self.skipped)
@@ -254,7 +255,7 @@ class GradcheckReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python values, ready for JSON."""
-        fields = {name: plain(value) for name, value in vars(self).items() if name != "findings"}
+        fields = {name: for_json(value) for name, value in vars(self).items() if name != "findings"}
         findings = [finding.to_dict() for finding in self.findings]
         return {**fields, "passed": self.passed, "verdict": self.verdict, "findings": findings}
 

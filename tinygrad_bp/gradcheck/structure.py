@@ -146,8 +146,8 @@ def summed(case: Case) -> Iterator[tuple[str, Array]]:
 
 def _sum_sentence(what: str, word: str, along: str, value: Array, case: Case) -> str:
     if what == "output":
-        told = f"the incoming gradient is {word} over {along} of the output before it is used"
-        return f"{word} where it must not be: {told}"
+        detail = f"the incoming gradient is {word} over {along} of the output before it is used"
+        return f"{word} where it must not be: {detail}"
     text = f"{word} over {along} of the input, which is not a broadcast axis: your gradient repeats one number along it"
     first = value[0]
     if np.ptp(first) == 0:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor
 from ..errors import ArgumentError, DtypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ..gradcheck import GradcheckReport
 
@@ -60,34 +61,34 @@ def assert_close(
 
 def _compare(path: str, actual: Any, expected: Any, options: tuple[Any, ...]) -> str:
     """What is wrong at `path`, or ''."""
-    if isinstance(expected, dict) or isinstance(actual, dict):
-        return _compare_dicts(path, actual, expected, options)
-    if _nested(expected) or _nested(actual):
-        kinds = [type(x).__name__ for x in (actual, expected)]
-        if not (isinstance(actual, list | tuple) and isinstance(expected, list | tuple)):
-            return f"{path}: one is a {kinds[0]}, the other a {kinds[1]}"
-        if len(actual) != len(expected):
-            return f"{path}: {len(actual)} elements, expected {len(expected)}"
-        pairs = ((f"{path}[{i}]", a, e) for i, (a, e) in enumerate(zip(actual, expected, strict=True)))
-        return next(filter(None, (_compare(*pair, options) for pair in pairs)), "")
-    return _compare_arrays(path, actual, expected, options)
+    parts = pytree.pairs(expected, actual, path, _have_parts)
+    wrong = (_structure(e, a, path) or _compare_arrays(path, a, e, options) for path, e, a in parts)
+    return next(filter(None, wrong), "")
 
 
-def _nested(value: Any) -> bool:
-    """A list of tensors or arrays, not a list of numbers."""
-    return isinstance(value, list | tuple) and any(
-        isinstance(x, Tensor | np.ndarray | dict) or _nested(x) for x in value
-    )
+def _have_parts(expected: Any, actual: Any) -> bool:
+    """Whether two are compared part by part."""
+    return not (_numbers(expected) and _numbers(actual)) and not _structure(expected, actual)
 
 
-def _compare_dicts(path: str, actual: Mapping[Any, Any], expected: Mapping[Any, Any], options: tuple[Any, ...]) -> str:
-    if not (hasattr(actual, "keys") and hasattr(expected, "keys")):
+def _numbers(value: Any) -> bool:
+    """An array, or what may be made one: a number, or a list of numbers, but no list of tensors or arrays."""
+    if pytree.keyed(value) or not pytree.row(value):
+        return not pytree.keyed(value)
+    return not any(isinstance(leaf, (Tensor, np.ndarray, dict)) for leaf in pytree.leaves(value, pytree.row))
+
+
+def _structure(expected: Any, actual: Any, path: str = "values") -> str:
+    """How two containers differ before their parts are looked at, or ''."""
+    if _numbers(expected) and _numbers(actual):
+        return ""
+    if pytree.keyed(expected) and pytree.keyed(actual):
+        missing, extra = [k for k in expected if k not in actual], [k for k in actual if k not in expected]
+        return f"{path}: keys differ; missing {missing}, unexpected {extra}" if missing or extra else ""
+    if not (pytree.row(expected) and pytree.row(actual)):
         return f"{path}: one is a {type(actual).__name__}, the other a {type(expected).__name__}"
-    missing, extra = [k for k in expected if k not in actual], [k for k in actual if k not in expected]
-    if missing or extra:
-        return f"{path}: keys differ; missing {missing}, unexpected {extra}"
-    pairs = ((f"{path}[{key!r}]", actual[key], expected[key]) for key in expected)
-    return next(filter(None, (_compare(*pair, options) for pair in pairs)), "")
+    different = len(actual) != len(expected)
+    return f"{path}: {len(actual)} elements, expected {len(expected)}" if different else ""
 
 
 def _array(value: Any) -> tuple[np.ndarray, bool]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor, wrap
 from ..errors import GraphError, InplaceError
 from .assertions import assert_close
@@ -86,10 +87,8 @@ class Trial:
 
 
 def outputs_of(value: Any) -> list[Any]:
-    """The tensors that a layer returned, alone or in a tuple, a list or a dict."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    listed = list(value) if isinstance(value, list | tuple) else [value]
+    """The tensors that a layer returned, alone or in tuples, lists and dicts."""
+    listed = pytree.leaves(value)
     wrong = [type(y).__name__ for y in listed if not isinstance(y, Tensor)]
     if wrong or not listed:
         raise Broken(f"forward returns {' and '.join(wrong) or 'nothing'}; expected a Tensor, or a tuple of Tensors")

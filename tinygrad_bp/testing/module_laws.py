@@ -34,8 +34,8 @@ class LawResult:
     def __str__(self) -> str:
         where = f" for inputs of shape {', '.join(map(str, self.shapes))}" if self.shapes is not None else ""
         note = self.note.replace("\n", "\n      ")
-        told = f"\n      {note}" if self.verdict == "FAIL" else f" ({note})" if note else ""
-        return f"{self.verdict:<8} {self.law}{where}{told}"
+        detail = f"\n      {note}" if self.verdict == "FAIL" else f" ({note})" if note else ""
+        return f"{self.verdict:<8} {self.law}{where}{detail}"
 
 
 class ModuleReport:
@@ -164,16 +164,16 @@ def _maker(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int)
         return lambda _: deepcopy(layer), type(layer).__name__
     if not callable(layer):
         raise DtypeError(f"check_module: a Module, its class or a function that makes one, not {type(layer).__name__}")
-    told = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
-    name = f"{getattr(layer, '__name__', type(layer).__name__)}({told})"
+    detail = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
+    name = f"{getattr(layer, '__name__', type(layer).__name__)}({detail})"
 
     def make(stream: int) -> Any:
         manual_seed(stream)
         try:
             made = layer(*args, **kwargs)
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
-            raise ArgumentError(f"check_module: {name} cannot be made, mind `args` and `kwargs`; {told}") from error
+            detail = f"{type(error).__name__}: {error}"
+            raise ArgumentError(f"check_module: {name} cannot be made, mind `args` and `kwargs`; {detail}") from error
         if not isinstance(made, Module):
             raise DtypeError(
                 f"check_module: {name} is a {type(made).__name__}, not a Module; for a function use assert_gradcheck"
@@ -222,18 +222,18 @@ def _try(law: str, given_by: _Draw) -> LawResult:
     try:
         holds()
     except Exception as error:
-        return LawResult(law, "FAIL", _told(last[1] or error, law), last[0])
+        return LawResult(law, "FAIL", _detail(last[1] or error, law), last[0])
     return LawResult(law, "PASS") if tried else LawResult(law, "SKIPPED", last[2])
 
 
-def _told(error: Exception, law: str) -> str:
+def _detail(error: Exception, law: str) -> str:
     """What a broken law says: its own sentence, or the error that came instead of an answer."""
     if isinstance(error, Broken):
         return str(error)
-    told = f"{type(error).__name__}: {error}"
+    detail = f"{type(error).__name__}: {error}"
     if law == "forward":
-        return f"the layer cannot be called with such inputs; name their shapes (check_module(layer, 'N,3'))\n{told}"
-    return f"instead of an answer came {told}"
+        return f"the layer cannot be called with such inputs; name their shapes (check_module(layer, 'N,3'))\n{detail}"
+    return f"instead of an answer came {detail}"
 
 
 @contextlib.contextmanager

@@ -41,8 +41,8 @@ def call_line(check: str, fn: Any, inputs: Any, options: dict[str, Any]) -> str:
     sizes = sum(x.size if isinstance(x, np.ndarray) else x.array.size if isinstance(x, Tensor) else 1 for x in listed)
     values = [value_line(x) for x in listed]
     named = function_line(fn)
-    plain = all(isinstance(x, Tensor | np.ndarray | np.generic | int | float | str | None) for x in listed)
-    if not named or not plain or sizes > LARGEST or any("nan" in v or "inf" in v for v in values):
+    printable = all(isinstance(x, Tensor | np.ndarray | np.generic | int | float | str | None) for x in listed)
+    if not named or not printable or sizes > LARGEST or any("nan" in v or "inf" in v for v in values):
         return ""
     extra = "".join(f", {key}={value!r}" for key, value in options.items() if isinstance(value, int | float | str))
     return f"tg.autograd.{check}({named}, ({', '.join(values)},){extra})"

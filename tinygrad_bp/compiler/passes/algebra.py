@@ -15,7 +15,7 @@ import numpy as np
 
 from ..program import CONSTANT, Value
 from .layout import shorter_view, smaller_operands, superfluous_copy
-from .words import Products, is_ufunc, made_by, number, rebuilt, replaceable, shown
+from .words import Products, is_ufunc, made_by, only_number, rebuilt, replaceable, shown
 
 if TYPE_CHECKING:
     from ..program import Call, Program
@@ -101,7 +101,7 @@ def stays(x: Value, out: Value) -> bool:
 
 def is_number(operand: Any, unit: float, dtype: Any) -> bool:
     """Whether an operand is `unit` throughout; among integers there is one 0."""
-    value = number(operand)
+    value = only_number(operand)
     if value is None or np.iscomplexobj(value) or value != unit:
         return False
     return bool(dtype.kind != "f" or unit or copysign(1, value) == copysign(1, unit))

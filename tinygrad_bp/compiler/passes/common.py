@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ... import pytree
+from ...pytree import operands
 from ..program import CONSTANT, Value
 from .words import Products, made_by, rebuilt
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
     from ..program import Call, Program
 
-PLAIN = {int, bool, str, bytes, type(None), type(Ellipsis)}
-SMALL = 1 << 12  # bytes up to which constants are compared by content
+BY_VALUE = {int, bool, str, bytes, type(None), type(Ellipsis)}
+COMPARED_BYTES = 1 << 12  # bytes up to which constants are compared by content
 
 
 def common(program: Program) -> Program:
@@ -57,24 +59,27 @@ def key_of_call(call: Call, new: dict[Value, Value]) -> Hashable:
 
 def key_of(part: Any, new: dict[Value, Value]) -> Hashable:
     """Equal for two arguments only if no function can tell them apart: 1, 1.0 and True differ, and 0.0 and -0.0."""
+    keys: Hashable = pytree.fold(lambda leaf: new.get(leaf, leaf) if isinstance(leaf, Value) else key_of_leaf(leaf),
+                                 joined, part, operands)  # fmt: skip
+    return keys
+
+
+def joined(tree: Any, keys: list[Hashable]) -> Hashable:
+    names = tuple(tree) if isinstance(tree, dict) else ()
+    return (tree.__class__, names, *keys)
+
+
+def key_of_leaf(part: Any) -> Hashable:
     kind = part.__class__
-    if isinstance(part, Value):
-        return new.get(part, part)
-    if kind in PLAIN:
+    if kind in BY_VALUE:
         return kind, part
-    if kind is tuple or kind is list:
-        return (kind, *[key_of(item, new) for item in part])
     if isinstance(part, np.ndarray):
-        content = part.tobytes() if part.nbytes <= SMALL and part.dtype != object else id(part)
+        content = part.tobytes() if part.nbytes <= COMPARED_BYTES and part.dtype != object else id(part)
         return (np.ndarray, part.dtype.str, part.shape, part.strides, content)
     if isinstance(part, np.generic):
         return (kind, part.dtype.str, part.tobytes())
     if isinstance(part, float | complex):
         return (kind, np.asarray(part).tobytes())
-    if isinstance(part, dict):
-        return (dict, *[(name, key_of(item, new)) for name, item in sorted(part.items())])
-    if isinstance(part, slice):
-        return (slice, key_of((part.start, part.stop, part.step), new))
     if isinstance(part, type | np.dtype):
         return kind, part
     return (kind, id(part))  # an object of its own: alike only itself

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..program import CONSTANT, Value
-from .words import RESHAPE, again, broadcasts, constant, is_call, number
+from .words import RESHAPE, again, broadcasts, constant, is_call, only_number
 
 if TYPE_CHECKING:
     from ..program import Call
@@ -84,7 +84,7 @@ def before_repeating(operand: Any, facts: Facts) -> Value | None:
     if not isinstance(operand, Value) or operand.is_number or not operand.shape:
         return None
     if operand.kind == CONSTANT:
-        one = number(operand)
+        one = only_number(operand)
         return None if one is None else constant(one.reshape(()), operand.name)
     maker = facts.makers.get(operand)
     source = maker.args[0] if maker is not None and is_call(maker, "view", "broadcast_to") else None

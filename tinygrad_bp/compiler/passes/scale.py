@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..program import CONSTANT, Primitive, Value
-from .words import constant, is_call, like, number, rebuilt
+from .words import constant, is_call, like, only_number, rebuilt
 
 if TYPE_CHECKING:
     from ..program import Call, Program
@@ -46,7 +46,7 @@ def factor(call: Call) -> tuple[Any, float] | None:
     if call.prim.function not in SCALING or not is_call(call, "ufunc") or call.out.dtype.kind != "f":
         return None
     for x, other in (call.args, call.args[::-1]):
-        c = number(other)
+        c = only_number(other)
         fits = isinstance(x, Value) and (x.shape, x.dtype) == (call.out.shape, call.out.dtype)
         if fits and c is not None and x.kind != CONSTANT and 1 / FAR <= abs(c) <= FAR:
             if call.prim.function is np.multiply:

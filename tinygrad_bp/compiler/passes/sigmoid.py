@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..program import Primitive
-from .words import constant, is_ufunc, like, made_by, number, rebuilt
+from .words import constant, is_ufunc, like, made_by, only_number, rebuilt
 
 if TYPE_CHECKING:
     from ..program import Call, Program
@@ -46,4 +46,4 @@ def is_small_exp(call: Call) -> bool:
 
 def is_log_of_sum(call: Call | None) -> bool:
     """Whether a call is logaddexp(0, w)."""
-    return call is not None and is_ufunc(call, np.logaddexp) and bool(number(call.args[0]) == 0)
+    return call is not None and is_ufunc(call, np.logaddexp) and bool(only_number(call.args[0]) == 0)

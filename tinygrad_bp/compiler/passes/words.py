@@ -64,7 +64,7 @@ def is_ufunc(call: Call | None, function: Any) -> bool:
     return call is not None and call.prim.function is function and call.prim.kind == "ufunc" and not call.kwargs
 
 
-def number(operand: Any) -> Any:
+def only_number(operand: Any) -> Any:
     """The one number that a literal or a constant is made of, or None."""
     if not isinstance(operand, Value):
         return operand if isinstance(operand, bool | int | float | np.generic) else None

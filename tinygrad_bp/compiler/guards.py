@@ -1,6 +1,7 @@
-"""The look before each run, written as a function for one plan: is all as it was when the program was recorded?
+"""Guards: the checks before each run that everything is as it was when the program was recorded.
 
-You will see what a compiled step depends on: print `plan.enter_text`. Read `plan.py` for the plan itself.
+They are the source of one function for each plan, since the whole step of a tiny net takes ten microseconds. You will
+see what a compiled step depends on: print `plan.guards_text`. Read `plan.py` for the plan itself.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import pytree
 from ..core import Tensor, wrap
 from ..duck import CHANGES
 from ..memory import CLOCK
 from ..mode import MODE
-from .kinds import alike, plain
-from .live import SYMBOLS, Live, spelled
-from .places import Attributes, Cache, Entry, Members, Missing, Numbers, Place
+from ..pytree import plain_container
+from .kinds import by_value, same_value
+from .places import ArrayOfOne, Attributes, Cache, Members, Missing, Numbers, Place
 from .results import THERE, Output, View
+from .symbolic import SYMBOLS, settings_of, spelled
 from .tree import Kind, Leaves
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 MISS = object()  # the answer of a plan that is not made for a call
-GONE = (LookupError, ValueError, AttributeError, TypeError, ArithmeticError)  # what is looked at is not there any more
-INLINE = 12  # tensors up to which each is looked at in a line of its own
+GONE = (LookupError, ValueError, AttributeError, TypeError, ArithmeticError)  # what a guard reads is gone
+INLINE = 12  # tensors up to which each has a guard in a line of its own
 
 
 class Moved(Exception):
@@ -66,7 +69,7 @@ class Writer:
             self.lines.append(line)
 
 
-def entrance(plan: Plan) -> Callable[..., Any]:
+def guarded_call(plan: Plan) -> Callable[..., Any]:
     """enter(args, kwargs) → what the step returns, or MISS."""
     w = Writer()
     w.names.update(
@@ -74,7 +77,7 @@ def entrance(plan: Plan) -> Callable[..., Any]:
         ndarray=np.ndarray, plan=plan, seen=plan.seen, recheck=plan.recheck, wrap=wrap,
         run=plan.linked.run, asarray=np.asarray, failed=plan.failed, acquire=plan.lock.acquire, owners=plan.owners,
         release=plan.lock.release, shared=plan.shared, leave=plan.leave, Leaves=Leaves, SPEC=plan.leaves.spec,
-        ORDERS=plan.leaves.orders,
+        STRUCTURE=plan.leaves.structure,
     )  # fmt: skip
     w.add("def enter(args, kwargs):", 0)
     w.add("try:")
@@ -85,14 +88,14 @@ def entrance(plan: Plan) -> Callable[..., Any]:
     facts(w, plan)
     memory(w, plan)
     settings = numbers(w, plan)
-    held(w, plan)
+    kept_gradients(w, plan)
     w.lines[start:] = ["    " + line for line in w.lines[start:]]
     w.add(f"except ({', '.join(error.__name__ for error in GONE)}):")
     w.add("return MISS", 2)
     w.add("acquire()")  # the buffers are one thread's at a time
     w.add("try:")
     w.add(f"values = run({', '.join([*arrays, *settings])})", 2)
-    w.add("except Moved: return MISS")  # between the look and the run another thread laid its memory elsewhere
+    w.add("except Moved: return MISS")  # between the guards and the run another thread laid its memory elsewhere
     w.add("except BaseException as error:")
     w.add("failed(error); raise", 2)
     w.add("finally:")
@@ -104,8 +107,8 @@ def entrance(plan: Plan) -> Callable[..., Any]:
         w.names["to_graph"] = plan.backward.apply
     w.add(f"return {returned(w, plan, plan.run.out)}")
     text = "\n".join(w.lines) + "\n"
-    plan.enter_text, plan.names = text, w.names
-    exec(compile(text, "<the look before a compiled step>", "exec"), w.names)
+    plan.guards_text, plan.names = text, w.names
+    exec(compile(text, "<the guards of a compiled step>", "exec"), w.names)
     found: Callable[..., Any] = w.names["enter"]
     return found
 
@@ -115,7 +118,7 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
     args, kwargs = plan.leaves.spec
     if kwargs or not all(isinstance(leaf, Kind) for leaf in args):
         w.add("leaves = Leaves(args, kwargs)")
-        w.unless("leaves.spec == SPEC and leaves.orders == ORDERS")
+        w.unless("leaves.structure == STRUCTURE and leaves.spec == SPEC")
         captured = plan.run.reach.tensors
         pattern = [id(x) if id(x) in captured else 0 for x in plan.leaves.arrays]
         known = w.name(frozenset(captured), "captured")
@@ -160,7 +163,7 @@ def identities(w: Writer, plan: Plan, args: tuple[Kind, ...]) -> None:
         w.unless(f"args[{i}] is {w.name(given, 't')}" if id(given) in captured else f"id(args[{i}]) not in {known}")
 
 
-def held(w: Writer, plan: Plan) -> None:
+def kept_gradients(w: Writer, plan: Plan) -> None:
     """Nobody has kept a gradient of the run before: its memory is about to be overwritten."""
     if not plan.gradients:
         return
@@ -189,7 +192,7 @@ def reading(w: Writer, place: Place) -> str:
         return f"{w.name(place.container.owner, 'o')}.{place.key}"
     if isinstance(place.container, Numbers):
         return f"{w.name(place.container, 'numbers')}[{place.key}]"
-    if isinstance(place.container, Entry):
+    if isinstance(place.container, ArrayOfOne):
         return f"{w.name(place.container.array, 'a')}.item()"
     container = w.name(place.container, "c")
     key = repr(place.key) if type(place.key) in (str, int) else w.name(place.key, "key")
@@ -201,9 +204,9 @@ def facts(w: Writer, plan: Plan) -> None:
     for place, value in plan.run.reach.facts:
         read = reading(w, place)
         known = repr(value) if value is None or type(value) is bool else w.name(value, "fact")
-        if plain(value) and value is not None and value.__class__ is not bool:
-            w.names["alike"] = alike
-            w.unless(f"(now := {read}) is {known} or alike(now, {known})")
+        if by_value(value) and value is not None and value.__class__ is not bool:
+            w.names["same_value"] = same_value
+            w.unless(f"(now := {read}) is {known} or same_value(now, {known})")
         else:
             w.unless(f"{read} is {known}")
     for container, n, _ in plan.run.reach.lengths:
@@ -219,15 +222,15 @@ def facts(w: Writer, plan: Plan) -> None:
     for container, keys, _ in plan.run.reach.orders:
         if len(keys) > 1:
             w.unless(f"list({w.name(container, 'c')}) == {w.name(keys, 'keys')}")
-    for watch in plan.run.reach.watched:
-        if isinstance(watch, Cache):
+    for guard in plan.run.reach.guards:
+        if isinstance(guard, Cache):
             continue
-        if isinstance(watch, Members):
-            w.unless(f"len({w.name(watch.fields, 'c')}) == {len(watch.keys)}")
-        elif isinstance(watch, Missing) and isinstance(watch.container, dict):
-            w.unless(f"{w.name(watch.key, 'key')} not in {w.name(watch.container, 'c')}")
+        if isinstance(guard, Members):
+            w.unless(f"len({w.name(guard.fields, 'c')}) == {len(guard.keys)}")
+        elif isinstance(guard, Missing) and isinstance(guard.container, dict):
+            w.unless(f"{w.name(guard.key, 'key')} not in {w.name(guard.container, 'c')}")
         else:
-            w.unless(f"{w.name(watch, 'watch')}.same()")
+            w.unless(f"{w.name(guard, 'guard')}.holds()")
     for array, before, _ in plan.run.reach.frozen:
         w.unless(f"{w.name(array, 'a')}.tobytes() == {w.name(before.tobytes(), 'content')}")
 
@@ -264,8 +267,8 @@ def numbers(w: Writer, plan: Plan) -> list[str]:
             conditions[value].append(f"%s == {known}")
         else:
             conditions[value].append(f"{w.name(compare, 'is_')}(%s, {known}) is {outcome}")
-    for _, live, other, _ in plan.run.trace.derived:
-        needed |= {value for one in (live, other) if isinstance(one, Live) for value, _ in one.settings or ()}
+    for _, symbol, other, _ in plan.run.trace.derived:
+        needed |= settings_of(symbol, other)
     names: dict[Any, str] = {}
     for value, place in places.items():
         tests = list(dict.fromkeys(conditions[value]))
@@ -277,8 +280,8 @@ def numbers(w: Writer, plan: Plan) -> list[str]:
             w.add(f"if {name} is not {w.name(place.get(), 'n')}:")  # unless it is the very number of before
             number = f"{name}.__class__ is not bool and isinstance({name}, (int, float))"
             w.add(f"    if not ({' and '.join([number, *(test % name for test in tests)])}): return MISS")
-    for compare, live, other, outcome in plan.run.trace.derived:
-        w.unless(f"{SYMBOLS[compare].format(spelled(live, names), spelled(other, names))} is {outcome}")
+    for compare, symbol, other, outcome in plan.run.trace.derived:
+        w.unless(f"{SYMBOLS[compare].format(spelled(symbol, names), spelled(other, names))} is {outcome}")
     return [names.get(value, "None") for value in plan.program.settings]
 
 
@@ -324,22 +327,20 @@ def view(w: Writer, plan: Plan, tree: View) -> str:
 
 def returned(w: Writer, plan: Plan, tree: Any) -> str:
     """The expression for what the step returns: a tree of tensors, arrays, numbers, and what it always returns."""
-    if isinstance(tree, Output | View):
-        if tree.grad is None:
-            return one(w, plan, tree)
-        return f"{w.name(graded, 'graded')}({one(w, plan, tree)}, {returned(w, plan, tree.grad)})"
-    parts = tree.items() if type(tree) is dict else enumerate(tree) if isinstance(tree, tuple | list) else None
-    if parts is None:
-        return w.name(tree, "fixed")
-    inner = [(key, returned(w, plan, part)) for key, part in parts]
-    if isinstance(tree, dict):
-        return "{" + ", ".join(f"{w.name(key, 'key')}: {part}" for key, part in inner) + "}"
-    row = "".join(f"{part}, " for _, part in inner)
-    if isinstance(tree, list):
-        return f"[{row}]"
-    if hasattr(tree, "_fields"):
-        return f"{w.name(type(tree), 'kind')}({row})"
-    return f"({row})" if type(tree) is tuple else f"{w.name(type(tree), 'kind')}(({row}))"
+
+    def leaf(x: Any) -> str:
+        if not isinstance(x, Output | View):
+            return w.name(x, "fixed")
+        text = one(w, plan, x)
+        return text if x.grad is None else f"{w.name(graded, 'graded')}({text}, {returned(w, plan, x.grad)})"
+
+    def join(tree: Any, texts: list[str]) -> str:
+        text = pytree.source(tree, texts, lambda key: w.name(key, "key"))
+        own = isinstance(tree, tuple) and type(tree) is not tuple
+        return f"tuple.__new__({w.name(type(tree), 'kind')}, {text})" if own else text
+
+    text: str = pytree.fold(leaf, join, tree, plain_container)
+    return text
 
 
 def graded(tensor: Any, gradient: Any) -> Any:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .kinds import plain
+from .. import pytree
+from ..pytree import operands
+from .kinds import by_value
 from .program import CONSTANT, Call, Program, Value
 from .results import Output, View
-from .tree import mapped
+from .tree import leaves_of, mapped
 
 if TYPE_CHECKING:
     from .recording import Run
@@ -22,9 +24,9 @@ def difference(a: Program, b: Program) -> str:
     for one, other in zip_longest(a.calls, b.calls):
         if one is None or other is None:
             return f"one run made {len(a.calls)} calls and the other {len(b.calls)}"
-        told = _calls(one, other, pairs)
-        if told:
-            return told
+        detail = _calls(one, other, pairs)
+        if detail:
+            return detail
     ends = [
         ("outputs", a.outputs, b.outputs), ("numbers", a.numbers, b.numbers),
         ("written memory", list(a.writes.items()), list(b.writes.items())), ("gradients", a.gradients, b.gradients),
@@ -45,19 +47,17 @@ def _calls(one: Call, other: Call, pairs: dict[Value, Value]) -> str:
 
 
 def _same(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
+    return all(_same_leaf(a, b, pairs) for _, a, b in pytree.pairs(x, y))
+
+
+def _same_leaf(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
     if isinstance(x, Value):
         if not isinstance(y, Value) or x.kind != y.kind or x.dtype != y.dtype or x.shape != y.shape:
             return False
         if x.kind == CONSTANT:
             return bool(x.array.tobytes() == y.array.tobytes())
         return pairs.setdefault(x, y) is y
-    if isinstance(x, tuple | list):
-        return type(x) is type(y) and len(x) == len(y) and all(_same(p, q, pairs) for p, q in zip(x, y, strict=True))
-    if isinstance(x, dict):
-        return isinstance(y, dict) and x.keys() == y.keys() and all(_same(x[k], y[k], pairs) for k in x)
-    if isinstance(x, slice):
-        return isinstance(y, slice) and _same((x.start, x.stop, x.step), (y.start, y.stop, y.step), pairs)
-    if x is y or type(x) is not type(y):
+    if x is y or type(x) is not type(y) or operands(x):  # containers come here only where they are of another form
         return x is y
     if isinstance(x, float):
         return x == y or (x != x and y != y)
@@ -66,28 +66,26 @@ def _same(x: Any, y: Any, pairs: dict[Value, Value]) -> bool:
 
 def unlike(first: Run, second: Run) -> str:
     """What two recordings do differently, in words; "" if it is nothing."""
-    told = difference(first.program, second.program)
+    detail = difference(first.program, second.program)
     one, other = ([run.out, [x for _, x in run.numbers], [x for _, _, x in run.births]] for run in (first, second))
-    return told or "what it returns or leaves behind differs" * (told_apart(one) != told_apart(other))
+    return detail or "what it returns or leaves behind differs" * (comparable(one) != comparable(other))
 
 
-def told_apart(tree: Any) -> Any:
+def comparable(tree: Any) -> Any:
     """What a step returned, such that two are equal if nobody can tell them from each other."""
-    return mapped(tree, _told)
+    return mapped(tree, _comparable)
 
 
-def _told(leaf: Any) -> Any:
+def _comparable(leaf: Any) -> Any:
     if isinstance(leaf, Output):
-        return "output", leaf.kind, leaf.index, leaf.freed, told_apart(leaf.grad)
+        return "output", leaf.kind, leaf.index, leaf.freed, comparable(leaf.grad)
     if isinstance(leaf, View):
-        return "view", leaf.tensor, leaf.index, len(leaf.path), told_apart(leaf.grad)
+        return "view", leaf.tensor, leaf.index, len(leaf.path), comparable(leaf.grad)
     if type(leaf) is np.ndarray:
         return "array", leaf.shape, leaf.dtype, leaf.tobytes()
-    return (type(leaf), repr(leaf)) if plain(leaf) else id(leaf)
+    return (type(leaf), repr(leaf)) if by_value(leaf) else id(leaf)
 
 
 def ids(tree: Any) -> set[int]:
     """The leaves of a tree, by identity."""
-    found: list[int] = []
-    mapped(tree, lambda leaf: found.append(id(leaf)))
-    return set(found)
+    return set(map(id, leaves_of(tree)))

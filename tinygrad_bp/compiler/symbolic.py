@@ -1,4 +1,4 @@
-"""Live: a Python number that is read anew at each run: a learning rate, an optimiser's count, `loss.item()`.
+"""A Python number that is read anew at each run: a learning rate, an optimiser's count, `loss.item()`.
 
 Arithmetic on it goes into the program. A comparison is answered at once and remembered as a condition of the program,
 if the number can be computed before a run, from settings; where only the run computes it, a branch cannot be compiled.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .trace import Trace
 
 
-class Live:
+class SymbolicNumber:
     """A number's stand-in. `settings` are the numbers it is computed from, None if the run itself computes it.
 
     made: the function and the numbers of which it was made; None for a setting itself.
@@ -87,40 +87,45 @@ SYMBOLS = {
 
 def spelled(number: Any, names: dict[Value, str]) -> str:
     """A number as an expression of Python."""
-    if isinstance(number, Live):
+    if isinstance(number, SymbolicNumber):
         return number.spelled(names)
     exact = number if isinstance(number, int) else float(number)
     return repr(exact) if math.isfinite(exact) else f"float({str(exact)!r})"
 
 
+def settings_of(*numbers: Any) -> set[Value]:
+    """The settings that numbers are computed from."""
+    return {value for one in numbers if isinstance(one, SymbolicNumber) for value, _ in one.settings or ()}
+
+
 def is_number(x: Any) -> bool:
-    return isinstance(x, Live | int | float)
+    return isinstance(x, SymbolicNumber | int | float)
 
 
 def _binary(function: Any, reflected: bool) -> Any:
-    def method(self: Live, other: Any) -> Any:
+    def method(self: SymbolicNumber, other: Any) -> Any:
         if not is_number(other):
             return NotImplemented
-        return self.trace.number(function, (other, self) if reflected else (self, other))
+        return self.trace.arithmetic(function, (other, self) if reflected else (self, other))
 
     return method
 
 
 def _unary(function: Any) -> Any:
-    return lambda self: self.trace.number(function, (self,))
+    return lambda self: self.trace.arithmetic(function, (self,))
 
 
 def _comparing(function: Any) -> Any:
-    def method(self: Live, other: Any) -> Any:
+    def method(self: SymbolicNumber, other: Any) -> Any:
         return self.trace.condition(function, self, other) if is_number(other) else NotImplemented
 
     return method
 
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
-    setattr(Live, f"__{_name}__", _binary(getattr(operator, _name), False))
-    setattr(Live, f"__r{_name}__", _binary(getattr(operator, _name), True))
+    setattr(SymbolicNumber, f"__{_name}__", _binary(getattr(operator, _name), False))
+    setattr(SymbolicNumber, f"__r{_name}__", _binary(getattr(operator, _name), True))
 for _name in ("neg", "pos", "abs"):
-    setattr(Live, f"__{_name}__", _unary(getattr(operator, _name)))
+    setattr(SymbolicNumber, f"__{_name}__", _unary(getattr(operator, _name)))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Live, f"__{_name}__", _comparing(getattr(operator, _name)))
+    setattr(SymbolicNumber, f"__{_name}__", _comparing(getattr(operator, _name)))

@@ -1,6 +1,6 @@
-"""Where the values of a step live: in memory that is there, in one another's place, or in a buffer from the pool.
+"""Buffer assignment: a value is in memory that is there, in the place of another value, or in a buffer from the pool.
 
-You will know how long each value is needed (`Lives`), when a call may write over its own input, how a parameter's new
+You will know how long each value is needed (liveness), when a call may write over its own input, how a parameter's new
 content is computed straight into the parameter, and how freed buffers serve again. Read `loops.py` next: large
 arrays, a block at a time.
 """
@@ -11,47 +11,47 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Block, Variable, is_value, open_ended, same, same_start, separate, slice_of
+from .arrays import Block, Variable, identity, is_value, open_ended, same_start, separate, slice_of
+from .copy_insertion import COPY, WithCopies
 from .loops import Loop, loop_at, shares_rows
 from .primitives import accepts, elementwise, independent, is_array
 from .program import CONSTANT, MEMORY, RESULT, Call, Value, in_rows
-from .settle import COPY, Settled
 from .strides import extent, laid
 
 FOREVER = 1 << 60
 
 
-class Layout:
-    """The variables of a program: `place` says where each value lives, `steps` which call writes which variable."""
+class BufferAssignment:
+    """The variables of a program: `place` says where each value is, `steps` which call writes which variable."""
 
-    def __init__(self, settled: Settled, strides: dict[Value, np.ndarray] | None = None) -> None:
-        self.settled, self.arrays = settled, strides or {}
+    def __init__(self, final: WithCopies, strides: dict[Value, np.ndarray] | None = None) -> None:
+        self.final, self.arrays = final, strides or {}
         self.place: dict[Value, Variable] = {}
         self.steps: list[tuple[Call, Variable | None] | Loop] = []
-        self.loop: Loop | None = None  # the one that is being laid out
+        self.loop: Loop | None = None  # the one that is being assigned
         self.free: list[Block] = []
         self.blocks: list[Block] = []
         self.views: dict[Any, Variable] = {}
         self.parts: dict[Call, list[tuple[Variable, Value]]] = {}  # of a gather: what is still to be copied
-        self.target = {value: memory for memory, value in settled.writes.items()}
-        self.own = {settled.base(g) for g in settled.gradients}
-        self.fresh = {v for v in settled.outputs if not v.is_number}
+        self.target = {value: memory for memory, value in final.writes.items()}
+        self.own = {final.base(g) for g in final.gradients}
+        self.fresh = {v for v in final.outputs if not v.is_number}
         self.gathered = self._gathered_directly()
-        self.death = self._deaths()
-        self.index: dict[Call | None, int] = {call: i for i, call in enumerate(settled.calls)}
+        self.last_use = self._liveness()
+        self.index: dict[Call | None, int] = {call: i for i, call in enumerate(final.calls)}
         self.ending: dict[int, list[Block]] = {}
         self._run()
 
-    # ------------------------------------------------------------------------------------------ how long
+    # ------------------------------------------------------------------------------------------ liveness
 
     def _gathered_directly(self) -> dict[Value, tuple[Call, int]]:
         """Parts of flat buffers that can be computed where they will be gathered: part → (gather, offset)."""
         found: dict[Value, tuple[Call, int]] = {}
-        for call in self.settled.calls:
+        for call in self.final.calls:
             offset = 0
             for part in call.args if call.prim.kind == "gather" else ():
                 whole = self.whole(part)
-                made = self.settled.made.get(whole)
+                made = self.final.made.get(whole)
                 busy = whole in found or whole in self.target or whole in self.own or whole in self.fresh
                 fits = made is not None and accepts(made, np.empty(whole.shape, whole.dtype)) and in_rows(whole)
                 if fits and not busy:
@@ -61,33 +61,33 @@ class Layout:
 
     def whole(self, part: Value) -> Value:
         """The result that a value is the same entries of, in another shape."""
-        while (made := self.settled.made.get(part)) is not None and made.prim.name == "reshape":
+        while (made := self.final.made.get(part)) is not None and made.prim.name == "reshape":
             part = made.args[0]
         return part
 
-    def _deaths(self) -> dict[Value, int]:
-        """The last call that needs each value, or a value that looks into its memory."""
-        death = dict.fromkeys((*self.settled.gradients, *self.target, *self.fresh), FOREVER)
-        for i, call in zip(reversed(range(len(self.settled.calls))), reversed(self.settled.calls), strict=True):
-            until = max([death.get(out, i) for out in call.outs], default=i)
+    def _liveness(self) -> dict[Value, int]:
+        """Liveness: the last call that needs each value, or a view of it."""
+        last_use = dict.fromkeys((*self.final.gradients, *self.target, *self.fresh), FOREVER)
+        for i, call in zip(reversed(range(len(self.final.calls))), reversed(self.final.calls), strict=True):
+            until = max([last_use.get(out, i) for out in call.outs], default=i)
             apart = independent(call)
             for value in call.inputs():
                 last = i if apart or value.is_number else until
                 if call.prim.kind == "gather" and self.gathered.get(self.whole(value), (None,))[0] is call:
                     last = until
-                if death.get(value, -1) < last:
-                    death[value] = last
+                if last_use.get(value, -1) < last:
+                    last_use[value] = last
         for part, (call, _) in self.gathered.items():
-            death[call.out] = max(death.get(call.out, 0), death[part])
-        return death
+            last_use[call.out] = max(last_use.get(call.out, 0), last_use[part])
+        return last_use
 
     def dead_after(self, value: Value, i: int) -> bool:
-        return self.death.get(value, -1) <= i
+        return self.last_use.get(value, -1) <= i
 
     # --------------------------------------------------------------------------------------------- where
 
     def _run(self) -> None:
-        i, calls = 0, self.settled.calls
+        i, calls = 0, self.final.calls
         while i < len(calls):
             loop = loop_at(calls, i, self._fits)
             if loop is None:
@@ -96,9 +96,9 @@ class Layout:
             else:
                 self._lay_out(loop)
             i = loop.stop if loop else i + 1
-        for memory, value in self.settled.writes.items():
+        for memory, value in self.final.writes.items():
             if self.place[value].block is not self.at(memory).block:
-                made = self.settled.made[value]
+                made = self.final.made[value]
                 out = Value(RESULT, memory.shape, memory.dtype, strides=memory.strides)
                 copy = Call(COPY, (value,), {}, [out], made.scope, "update")
                 self.place[copy.out] = self.at(memory)
@@ -112,7 +112,7 @@ class Layout:
 
     def _fits(self, value: Value, shape: tuple[int, ...]) -> bool:
         """Whether a value can be read or written a block of rows at a time."""
-        if self.settled.made.get(value) is not None and value not in self.place:  # still to be made
+        if self.final.made.get(value) is not None and value not in self.place:  # still to be made
             return value not in self.fresh and (value.shape != shape or in_rows(value))
         like = self.at(value).like
         return shares_rows(value.shape, shape) or (value.shape == shape and (like is None or like.flags.c_contiguous))
@@ -120,9 +120,9 @@ class Layout:
     def _lay_out(self, loop: Loop) -> None:
         """A loop: nothing that one round frees may be taken by the next one for something else."""
         self.loop = loop
-        calls = self.settled.calls[loop.start : loop.stop]
+        calls = self.final.calls[loop.start : loop.stop]
         for value in {v for call in calls for v in call.inputs() if is_array(v) and v in self.place}:
-            loop.reading.setdefault(self.place[value].block, set()).add(self.place[value].same)
+            loop.reading.setdefault(self.place[value].block, set()).add(self.place[value].canonical)
         for i, call in enumerate(calls, loop.start):
             home = self._home(i, call)
             assert home is not None
@@ -137,10 +137,10 @@ class Layout:
             self._release(i)
 
     def _passing(self, out: Value) -> bool:
-        """Whether a value is made and used up within the loop that is being laid out, and so needs only a block."""
+        """Whether a value is made and used up within the loop that is being assigned, and so needs only a block."""
         if self.loop is None or out in self.target or out in self.own or out in self.gathered:
             return False
-        return self.death.get(out, -1) < self.loop.stop
+        return self.last_use.get(out, -1) < self.loop.stop
 
     def at(self, value: Value) -> Variable:
         """The variable of a value; memory, constants and arguments get theirs when they are first needed."""
@@ -185,19 +185,19 @@ class Layout:
 
     def _continued(self, home: Variable, call: Call) -> Variable:
         """The variable for a result written over another; what backward writes over forward has a name of its own."""
-        before = self.settled.made.get(home.values[-1]) if home.values else None
+        before = self.final.made.get(home.values[-1]) if home.values else None
         if before is None or before.phase == call.phase:
             home.values.append(call.out)
             return home
         alias = Variable(home.block, home.like, call.out)
-        alias.base, alias.call, alias.same = home, (same, ((), {})), home.same
+        alias.base, alias.call, alias.canonical = home, (identity, ((), {})), home.canonical
         return alias
 
     def _hold(self, i: int, home: Variable, value: Value) -> None:
         self.place[value] = home
         if value not in self.gathered:
             home.block.owner = value
-        if (end := max(self.death.get(value, i), i)) < FOREVER:
+        if (end := max(self.last_use.get(value, i), i)) < FOREVER:
             self.ending.setdefault(end, []).append(home.block)
 
     def _new(self, call: Call) -> None:
@@ -237,37 +237,37 @@ class Layout:
 
     def _newness(self, home: Variable) -> tuple[bool, int]:
         """Which of several inputs a result is written over: the newest, and rather no copy."""
-        made = self.settled.made.get(home.block.owner)
+        made = self.final.made.get(home.block.owner)
         return made is not None and made.prim is not COPY, self.index.get(made, -1)
 
     def _writable(self, block: Block, i: int, out: Value) -> bool:
-        """Whether `out` may live in a block for as long as it is needed."""
+        """Whether `out` may be in a block for as long as it is needed."""
         if self._passing(out) or block.kind == "small":
             return self._passing(out) and block.kind == "small"
         if block.kind in ("buffer", "kept"):
             return out not in self.own or block.kind == "kept"
         if block.kind != "memory":
             return False
-        written = next((v for m, v in self.settled.writes.items() if self.at(m).block is block), None)
-        return written is not None and self.death.get(out, i) <= self.index[self.settled.made[written]]
+        written = next((v for m, v in self.final.writes.items() if self.at(m).block is block), None)
+        return written is not None and self.last_use.get(out, i) <= self.index[self.final.made[written]]
 
     def may_overwrite(self, i: int, call: Call, home: Variable) -> bool:
         """Whether call number i may write to `home`: what is there is dead, or dies here and is read in its place."""
         if not self.dead_after(home.block.owner, i):
             return False
-        if self.loop is not None and not self.loop.reading.get(home.block, {home.same}) <= {home.same}:
+        if self.loop is not None and not self.loop.reading.get(home.block, {home.canonical}) <= {home.canonical}:
             return False
-        read = [self.place[v].same for v in call.inputs() if is_array(v) and self.place[v].block is home.block]
+        read = [self.place[v].canonical for v in call.inputs() if is_array(v) and self.place[v].block is home.block]
         if call.prim.kind == "assign":
-            return not read or (is_array(call.args[0]) and self.place[call.args[0]].same is home.same)
-        return all(v is home.same for v in read) and (not read or elementwise(call))
+            return not read or (is_array(call.args[0]) and self.place[call.args[0]].canonical is home.canonical)
+        return all(v is home.canonical for v in read) and (not read or elementwise(call))
 
     # --------------------------------------------------------------------------------- views and gathers
 
     def _view(self, i: int, call: Call) -> None:
         out, base = call.out, self.place[call.args[0]]
-        plain = not any(is_value(a) for a in (*call.args[1:], *call.kwargs.values()))
-        home = self.view(base, call.prim.name, call.prim.function, call.args[1:], call.kwargs) if plain else None
+        constant = not any(is_value(a) for a in (*call.args[1:], *call.kwargs.values()))
+        home = self.view(base, call.prim.name, call.prim.function, call.args[1:], call.kwargs) if constant else None
         if home is None:  # a scalar, a copy, or a view of what is new each time
             block = base.block if base.block.kind in ("fresh", "argument") else Block("fresh", out)
             home = Variable(block, None, out)

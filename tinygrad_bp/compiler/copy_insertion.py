@@ -1,8 +1,8 @@
-"""Which results need memory of their own, and the copies that give it to them.
+"""Copy insertion: results that need memory of their own get it by a copy.
 
 You will know why a step may return its argument, swap two parameters, or use one value as output, gradient and new
-content of a parameter at once: here every such result becomes one that a call of its own makes. Read `buffers.py`
-next: where the results then live.
+content of a parameter at once: here every such result becomes one that a call of its own makes. Read
+`buffer_assignment.py` next: where the results then are.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from .primitives import elementwise, independent, is_array
 from .program import MEMORY, RESULT, Call, Primitive, Program, Value, in_rows, swapped
-from .strides import Strides, alike, compact, laid, seen
+from .strides import Strides, compact, laid, same_layout, seen
 
-SMALL = 1 << 12  # entries; beyond, the memory that a copy takes costs more than the calls
+CHEAP_COPY = 1 << 12  # entries; beyond, the memory that a copy takes costs more than the calls
 COPY = Primitive("call", "copy", np.array)
 
 
-class Settled:
+class WithCopies:
     """A program in which each result has memory of its own; the program that it was made from stays as it is.
 
     outputs: values made anew at each run, for the caller to keep (numbers too). writes: memory → a result that no
@@ -38,7 +38,7 @@ class Settled:
         self.calls[:0] = self.early
         spread: list[Call] = []
         for call in self.calls:
-            small = elementwise(call) and call.out.size <= SMALL
+            small = elementwise(call) and call.out.size <= CHEAP_COPY
             repeated = [v for v in call.inputs() if 1 < v.size < call.out.size] if small else []
             spread += self._spread(call, repeated) if repeated else [call]
         self.calls = spread
@@ -51,7 +51,7 @@ class Settled:
                      strides=compact(call.out, v.dtype))
             for v in repeated
         }  # fmt: skip
-        if not alike(call.out.shape, natural(swapped(call.args, new), call.out), call.out.strides):
+        if not same_layout(call.out.shape, natural(swapped(call.args, new), call.out), call.out.strides):
             return [call]
         copies = [Call(COPY, (v,), {}, [out], call.scope, call.phase) for v, out in new.items()]
         call = call.replaced(new)
@@ -60,7 +60,7 @@ class Settled:
         return [*copies, call]
 
     def base(self, value: Value) -> Value:
-        """The value whose memory this one looks into."""
+        """The value of which this one is a view."""
         while (call := self.made.get(value)) is not None and call.prim.kind == "view":
             value = call.args[0]
         return value
@@ -145,7 +145,7 @@ def lies(call: Call) -> bool:
     """Whether NumPy gives a new result of a call the layout that it has eagerly, although inputs may lie otherwise."""
     if call.prim.name in ("copy", "astype"):
         return compact(call.args[0]) == call.out.strides or (call.prim.name == "copy" and in_rows(call.out))
-    return not elementwise(call) or alike(call.out.shape, natural(call.args, call.out), call.out.strides)
+    return not elementwise(call) or same_layout(call.out.shape, natural(call.args, call.out), call.out.strides)
 
 
 def natural(args: Any, out: Value) -> Strides:

@@ -1,8 +1,8 @@
-"""Putting things back: after a recording everything is as it was before, whatever the step did, and however it ended.
+"""Snapshot and restore: after a recording everything is as it was before, whatever the step did, however it ended.
 
 Tensors and random generators need nothing (`private.py`). What is left is Python: lists, dicts and sets, attributes,
-closures, globals, hooks, the modes that a thread is in, and the generators of Python and NumPy. `Before` knows them as
-they were. Read `recording.py` next.
+closures, globals, hooks, the modes that a thread is in, and the generators of Python and NumPy; `Snapshot` knows them
+as they were. Read `recording.py` next.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 import dis
 import sys
 import types
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..dtypes import get_default_dtype, set_default_dtype
 from ..mode import MODE
+from ..snapshot import Containers, Generators
 from .capture import holds
 from .kinds import in_python
-from .places import Entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,22 +29,22 @@ NOTHING = object()  # where there is nothing
 STORING = ("STORE_GLOBAL", "DELETE_GLOBAL")
 
 
-class Before:
-    """All that a step reaches and could change in its place."""
+class Snapshot:
+    """All that a step reaches and could change in its place, as it is now."""
 
     def __init__(self, reach: Reach) -> None:
-        self.containers = [(c, kept(c)) for c in containers(reach)]
+        self.containers = Containers(containers(reach))
         self.places = [(place, place.get()) for place in (*reach.arrays, *reach.settings)]
         self.places += [*reach.facts, *reach.kept]
         self.attributes = [(*named, read(*named[:2])) for named in attributes(reach)]
         self.classes = [(kind, set(vars(kind))) for kind in classes(reach)]
         self.arrays = [(array, array.copy(), name) for array, _, name in reach.frozen]
         self.modes = [(name, get(), put) for name, get, put in modes()]
-        self.foreign = [(get(), put, get) for get, put in foreign(reach.foreign)]
-        self.failed, self.moved = True, list[Any]()  # unless the run says otherwise, the step drew what was drawn
+        self.generators = Generators(foreign(reach.foreign))
+        self.failed, self.theirs = True, Generators([])  # unless the run says otherwise, the step drew what was drawn
 
     def changed(self) -> list[str]:
-        """The names of what is not as it was, apart from what a recording looks at itself."""
+        """The names of what is not as it was, apart from what a recording checks itself."""
         found = [name for array, before, name in self.arrays if array.tobytes() != before.tobytes()]
         looked_at = {(id(getattr(p.container, "owner", p.container)), p.key or "cell_contents") for p, _ in self.places}
         for owner, key, name, value in self.attributes:
@@ -60,11 +59,10 @@ class Before:
 
     def drawn(self) -> bool:
         """Whether a random generator that is not this package's moved on."""
-        return not all(same_state(get(), state) for state, _, get in self.foreign)
+        return bool(self.generators.moved())
 
-    def put_back(self) -> None:
-        for container, content in self.containers:
-            refill(container, content)
+    def restore(self) -> None:
+        self.containers.restore()
         for place, value in self.places:
             if not holds(place, value) and not isinstance(place.container, types.MappingProxyType):
                 place.set(value)
@@ -79,16 +77,14 @@ class Before:
         for (_, before, put), (_, get, _) in zip(self.modes, modes(), strict=True):
             if get() != before:
                 put(before)
-        moved = [(put, get(), state) for state, put, get in self.foreign if self.failed]
-        self.moved = [(put, now) for put, now, state in moved if not same_state(now, state)]
-        for put, now, state in moved:
-            if not same_state(now, state):
-                put(state)
+        if self.failed:
+            moved = self.generators.moved()
+            self.theirs = Generators(moved)
+            self.generators.restore(moved)
 
     def by_others(self) -> None:
         """It was another thread that drew: it goes on from where it was."""
-        for put, state in self.moved:
-            put(state)
+        self.theirs.restore()
 
 
 def alone() -> bool:
@@ -100,7 +96,7 @@ def alone() -> bool:
 
 
 def containers(reach: Reach) -> list[Any]:
-    """The lists, dicts and sets that the step reaches, each once."""
+    """The lists, dicts and sets that the step reaches."""
     tables = (reach.lengths, reach.sizes, reach.rows, reach.orders)
     found = [entry[0] for table in tables for entry in table]
     for optimizer in reach.optimizers:
@@ -109,7 +105,7 @@ def containers(reach: Reach) -> list[Any]:
     for tensor, _ in reach.tensors.values():
         found += [vars(tensor)] if hasattr(tensor, "__dict__") else []
         found += [tensor.node.hooks] if tensor.node is not None and tensor.node.hooks else []
-    return list({id(container): container for container in found}.values())
+    return found
 
 
 def attributes(reach: Reach) -> Iterator[tuple[Any, str, str]]:
@@ -148,23 +144,10 @@ def put_grad_mode(flags: tuple[bool, bool]) -> None:
     MODE.grad, MODE.inference = flags
 
 
-def foreign(captured: list[Any]) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
-    """How the state of each random generator that is not this package's is read, and set."""
-    python, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
-    if python:
-        yield python.getstate, python.setstate
-    if numpy:
-        yield lambda: numpy.get_state(legacy=False), numpy.set_state
-    for generator in captured:
-        bits = getattr(generator, "bit_generator", None)
-        if bits is not None:
-            yield partial(getattr, bits, "state"), partial(setattr, bits, "state")
-        elif hasattr(generator, "getstate"):
-            if type(generator).__name__ == "SystemRandom":  # has no state; two runs will tell
-                continue
-            yield generator.getstate, generator.setstate
-        else:
-            yield generator.get_state, generator.set_state
+def foreign(captured: list[Any]) -> list[Any]:
+    """The random generators that are not this package's: the modules', as far as they are imported, and those found."""
+    found = [module for name in ("random", "numpy.random") if (module := sys.modules.get(name))]
+    return found + [one for one in captured if type(one).__name__ != "SystemRandom"]  # has no state; two runs will tell
 
 
 # ------------------------------------------------------------------------------------------------ one thing
@@ -188,41 +171,3 @@ def write(owner: Any, key: str, value: Any) -> None:
         owner.pop(key, None)
     else:
         delattr(owner, key)
-
-
-def kept(container: Any) -> Any:
-    """What is in a container, in order."""
-    if isinstance(container, Entries):
-        return container.copy()
-    return dict(container) if isinstance(container, dict) else list(container)
-
-
-def refill(container: Any, content: Any) -> None:
-    """A list, dict or set with its old content, in its old order, if that has changed."""
-    now = kept(container)
-    if isinstance(container, dict | Entries):
-        if not alike([*now.keys(), *now.values()], [*content.keys(), *content.values()]):
-            if list(now) != list(content):
-                container.clear()
-            container.update(content)
-    elif isinstance(container, set):
-        if container != set(content):
-            container.clear()
-            container.update(content)
-    elif not isinstance(container, frozenset) and not alike(now, content):
-        container.clear()
-        container.extend(content)
-
-
-def alike(a: list[Any], b: list[Any]) -> bool:
-    """Whether two lists hold the same objects."""
-    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
-
-
-def same_state(a: Any, b: Any) -> bool:
-    """Whether two states of a random generator are the same: tuples or dicts of numbers and arrays."""
-    if isinstance(a, np.ndarray):
-        return bool(np.array_equal(a, b))
-    if isinstance(a, dict):
-        return all(same_state(a[key], b[key]) for key in a)
-    return bool(a == b)

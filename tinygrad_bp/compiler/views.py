@@ -68,12 +68,12 @@ def einsum_of(x: Any, subscripts: str) -> Any:
     return np.einsum(subscripts, x)
 
 
-def looking(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def view_in_trace(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a function of `LOOKS` answers."""
     if not args:  # by name
         name = next(iter(inspect.signature(function).parameters))
         args = (kwargs.pop(name),)
-    return LOOKS[function](trace, function, args, kwargs)
+    return VIEWS[function](trace, function, args, kwargs)
 
 
 def seen(trace: Trace, x: Tracer, name: str, function: Any, args: tuple[Any, ...], real: Any) -> Any:
@@ -142,7 +142,7 @@ def _flipped(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[st
     return seen(trace, x, "getitem", getitem_of, (key,), x.actual[key])
 
 
-def _turned(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _rotated(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """np.rot90, in flips and a transposition."""
     given = inspect.signature(function).bind(*args, **kwargs)
     given.apply_defaults()
@@ -224,11 +224,11 @@ def _einsum(trace: Trace, function: Any, args: tuple[Any, ...], kwargs: dict[str
     return trace.record("call", "einsum", np.einsum, args, kwargs)
 
 
-LOOKS: dict[Any, Callable[..., Any]] = {
+VIEWS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys(RESHAPING, _reshaped), **dict.fromkeys(TRANSPOSING, _transposed),
     **dict.fromkeys(FLIPPING, _flipped), **dict.fromkeys(SPLITTING, _split),
     **dict.fromkeys((np.diagonal, np.diag, np.linalg.diagonal), _diagonal),
     **dict.fromkeys((np.real, np.imag, np.real_if_close), _part),
-    np.ix_: _crossed, np.broadcast_to: _broadcast, np.broadcast_arrays: _broadcast_all, np.rot90: _turned,
+    np.ix_: _crossed, np.broadcast_to: _broadcast, np.broadcast_arrays: _broadcast_all, np.rot90: _rotated,
     sliding_window_view: _windows, np.einsum: _einsum,
 }  # fmt: skip
