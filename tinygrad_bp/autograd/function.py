@@ -60,7 +60,7 @@ class Context:
 
     def _output_node(self, array: Any, index: int) -> Any:
         node = self._node()
-        return node if node is None or node.shape is not None else _output_node(node, index, array)
+        return node if node is None or node.shape is not None else output_node(node, index, array)
 
     def _standing(self) -> list[Any]:
         """The tensors known to forward, with their nodes: what `ctx.y = y` keeps is in the graph too."""
@@ -111,7 +111,7 @@ class _PickOp:
         self.roles = ((),)
 
 
-def _output_node(joint: Node, index: int, array: Any) -> Node:
+def output_node(joint: Node, index: int, array: Any) -> Node:
     op = _PickOp(index)
     op.name = joint.op.name
     return Node(op, ((joint, 0, ()),), array.shape, array.dtype)
@@ -298,7 +298,7 @@ def _finish(cls: Any, ctx: Any, inputs: Any, parents: list[Any], outputs: list[A
         if y is None or id(y) in ctx._constant or y.array.dtype.kind not in "fc":
             finished.append(y)
             continue
-        own = node if single else _output_node(node, i, y.array)
+        own = node if single else output_node(node, i, y.array)
         if id(y) in ctx._dirty:
             adopt(y, own)
             finished.append(y)

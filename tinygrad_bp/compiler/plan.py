@@ -77,7 +77,7 @@ class Plan:
 
     def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
-        self.recorded, second, handed = cut(run) if run.in_graph else (run.program, None, [])
+        self.recorded, second, handed = cut(run) if run.in_graph else (run.program, [], {})
         self.arrays = {value: held(holder) for value, holder in run.memory}
         self.given = dict(self.arrays)  # as the tensors have them
         self._optimise(tuple(without) + (("flat",) if second else ()))
@@ -89,7 +89,7 @@ class Plan:
         self.program_memory = self._laid_out()
         self.source = write(self.program, self.program_memory)
         self.handed = len(handed)
-        self.backward = Backward(run, second, without, self.arrays) if second else None
+        self.backward = Backward(run, second, without, self.arrays) if run.in_graph else None
         self.used = self._used()
         self.marks = [(t, marks(t)) for t, _ in run.reach.tensors.values()]
         self.default = get_default_dtype()
@@ -188,7 +188,7 @@ class Plan:
 
     def _used(self) -> list[tuple[Value, Any]]:
         """The memories that the program reads or writes, as tensors know them."""
-        used = set(self.program.memories()) | set(self.backward.program.memories() if self.backward else ())
+        used = set(self.program.memories()) | (self.backward.memories() if self.backward else set())
         used.update(view.home for view in leaves_of(self.run.out) if isinstance(view, View) and view.index is None)
         for whole, members in self.program.flat.items():
             used.update(members if whole in used else ())
