@@ -13,7 +13,7 @@ from .core import Tensor, wrap
 from .declare import REGISTRY, Op, parameters
 from .duck import as_array
 from .errors import DtypeError
-from .inplace import copy_, fill_, in_place, setitem, zero_
+from .inplace import copy_, fill_, filling, in_place, setitem, zero_
 from .ops.arithmetic import add, div, floor_divide, reciprocal, sub, trunc_divide
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def bind_all() -> None:
     setattr(Tensor, "__getitem__", REGISTRY["getitem"].call)  # noqa: B010
     setattr(Tensor, "__setitem__", setitem)  # noqa: B010
     setattr(Tensor, "where", lambda self, condition, other: FUNCTIONS["where"](condition, self, other))  # noqa: B010
-    for method in (zero_, fill_, copy_):
+    for method in (zero_, fill_, copy_, filling(FUNCTIONS["masked_fill"])):
         setattr(Tensor, method.__name__, method)
 
 
