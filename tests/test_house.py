@@ -24,8 +24,9 @@ from tinygrad_bp.declare import REGISTRY, parameters
 PACKAGE = Path(tg.__file__).parent
 # From the foundation upwards; a module imports from the rooms before its own, and from its own package.
 ROOMS = """
-errors | duck alarms | mode memory dtypes kernels files device cuda | header core | engine alias refusals
-| dialect calling | declare | ops | creation inplace random | conversion methods | numpy_api printing | autograd
+errors | duck alarms | mode memory dtypes files device cuda | kernels header core | engine alias refusals
+| dialect calling | declare | ops | creation inplace random | conversion methods
+| copies attributes numpy_api printing | autograd
 | sampling utilities _tensor | serialize | nn | optim | data | gradcheck compiler draw reference stub | testing
 | __main__
 """

@@ -3,7 +3,7 @@
 Read `autograd/passes.py` next.
 """
 
-from . import conversion, methods, numpy_api, printing  # noqa: F401  (each binds its part)
+from . import attributes, conversion, copies, methods, numpy_api, printing  # noqa: F401  (each binds its part)
 from .autograd import hooks  # noqa: F401
 from .core import Tensor
 

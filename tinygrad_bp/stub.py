@@ -62,7 +62,7 @@ def signature(function: Any, name: str) -> str:
     result = spelled_type(inspect.signature(function).return_annotation)
     returns = (
         "Tensor"
-        if result == "Any" and name not in ("tolist", "item", "numpy", "size", "__array__", "__reduce__")
+        if result == "Any" and name not in ("tolist", "item", "numpy", "size", "stride", "__array__", "__reduce__")
         else result
     )
     return f"    def {name}({', '.join(['self', *parts])}) -> {returns}: ..."

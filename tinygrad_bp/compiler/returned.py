@@ -17,6 +17,7 @@ from ..engine import run_backward, run_hooks
 from ..errors import CompileError, TensorError
 from ..mode import MODE
 from .capture import PLAIN
+from .effects import hung_on
 from .live import Live
 from .program import ARGUMENT, Value
 from .regions import Region, regions
@@ -42,6 +43,8 @@ def output(run: Run, leaf: Any) -> Any:
     found = told(run, leaf)
     own = isinstance(found, View) or (isinstance(found, Output) and found.kind in ("tensor", "live"))
     if own and isinstance(leaf, Tensor):
+        if leaf.__dict__:
+            raise hung_on("a tensor that it returns", leaf)
         found.grad = None if leaf._grad is None else output(run, leaf._grad)
     return found
 
@@ -208,7 +211,8 @@ def keep(calls: list[Any], start: int, needed: list[Value]) -> None:
 
 def keeps(node: Any) -> bool:
     """Whether a pass uses this node up: it saved something, which goes when it has been read."""
-    return node.op.saves or any(isinstance(value, Array) for _, _, saved in node.edges for value in saved)
+    every = [saved if type(saved) is tuple else (saved,) for _, _, saved in node.edges]
+    return node.op.saves or any(isinstance(value, Array) for saved in every for value in saved)
 
 
 def targets_of(run: Run) -> list[tuple[Any, Any]]:

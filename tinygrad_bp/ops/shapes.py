@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dialect
+from .. import dialect, kernels
 from ..alias import shares
 from ..calling import normal_axes, normal_axis
 from ..core import Tensor
@@ -135,7 +135,7 @@ def _flip(x: Any, *axis: Any) -> Any:
 
 
 flip = linear(
-    lambda x, axis: np.flip(x, axis).copy(),  # with memory of its own, as in PyTorch
+    lambda x, axis: kernels.dense(np.flip(x, axis)),  # with memory of its own, as in PyTorch
     "back to front along axes",
     lambda g, axis: np.flip(g, axis),
     front=_flip,
