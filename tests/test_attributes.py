@@ -67,6 +67,12 @@ def test_attributes_travel_with_copies(make: Any, how: Any) -> None:
     assert (how is copy.copy) is (new.tags is t.tags)
 
 
+def test_misspellings_are_shown_nowhere() -> None:
+    shown = dir(tg.ones(2))
+    assert {"requires_grad", "grad", "data", "sum"} <= set(shown)
+    assert not {"gard", "requires_gard", "require_grad", "adta"} & set(shown)
+
+
 def test_what_has_none_pays_nothing() -> None:
     """A dict comes to be only with the first attribute."""
     bare, tagged = tg.ones(2), tg.ones(2)

@@ -25,6 +25,8 @@ class Misspelt:
         self.name, self.meant = name, meant
 
     def __get__(self, tensor: Any, owner: Any) -> Any:
+        if tensor is None:  # whoever goes through the class's names
+            return self
         raise AttributeError(f"{owner.__name__!r} has no attribute {self.name!r}; did you mean {self.meant!r}?")
 
     def __set__(self, tensor: Any, value: Any) -> None:
@@ -41,7 +43,14 @@ def misspellings(name: str) -> set[str]:
     return (swapped | short) - {name}
 
 
+def names(self: Any) -> list[str]:
+    """The names that an editor shows."""
+    return sorted(name for name in object.__dir__(self) if not isinstance(getattr(type(self), name, None), Misspelt))
+
+
 def bind() -> None:
+    names.__name__ = names.__qualname__ = "__dir__"
+    setattr(Tensor, "__dir__", names)  # noqa: B010
     for meant in SETTABLE:
         for name in misspellings(meant) | (OTHERS if meant == "requires_grad" else set()):
             if not hasattr(Tensor, name):

@@ -81,12 +81,16 @@ def dense(x: Any) -> Any:
 def blank_like(x: Any, dtype: Any) -> np.ndarray:
     """New memory of the shape of x, laid out as a dense copy of it would be."""
     order = in_memory(x)
+    if order == tuple(range(len(order))):
+        return np.empty(x.shape, dtype)
     return np.empty([x.shape[axis] for axis in order], dtype).transpose(np.argsort(order))
 
 
 def in_memory(x: Any) -> tuple[int, ...]:
     """The axes of x in the order of their strides, the longest first; one along which nothing moves keeps its place."""
     array = x.actual if isinstance(x, Duck) else x
+    if array.flags.c_contiguous:
+        return tuple(range(array.ndim))
     steps, order = [abs(step) for step in array.strides], [*range(array.ndim)][::-1]
     for start in range(1, array.ndim):  # an insertion sort, since what has no place of its own has no order either
         here = start
