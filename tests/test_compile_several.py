@@ -70,6 +70,20 @@ def hooked(x: Any, w: Any) -> Any:
     return y, (y * h).sum(), h.exp()
 
 
+def hooked_beside(x: Any, w: Any) -> Any:
+    a, b = Both.apply(x @ w)
+    b.register_hook(lambda g: g + 1)
+    return a, (b * w).sum()
+
+
+def hooked_within(x: Any, w: Any) -> Any:
+    """The hook sees what comes from inside its region and from outside in one sum."""
+    h = x.T
+    h.register_hook(lambda g: g * 2 + 1)
+    a, b = Both.apply(h * w)
+    return (b * 2).exp().sum(), h + b, a
+
+
 def views(x: Any, w: Any) -> Any:
     y = (x @ w).exp()
     return y, y[0], y.T, (y[1:] * 2).sum()
@@ -99,6 +113,9 @@ FUNCTIONS: dict[str, Fn] = {
     "arguments and results": lambda x, w: (x, x * w, w, w.exp()),
     "a Function's two outputs": lambda x, w: Both.apply(x @ w),
     "a Function's outputs, used": lambda x, w: (lambda a, b: (a.sin(), b * w, a * b))(*Both.apply(x @ w)),
+    "a hook on what gets no cotangent": hooked_beside,
+    "a hook in the middle": hooked_within,
+    "a view that several read": lambda x, w: [(h := (x @ w).exp().T).log().sum(), (h * h).sum(), h / x, h[0] * h[1]],
     "unbound": lambda x, w: (x @ w).unbind(),
     "a constant among them": lambda x, w: (x.detach() * 2, x * w, (w > 0)),
     "a leaf of its own": lambda x, w: (v := x.detach().requires_grad_(), v * w, v.exp()),

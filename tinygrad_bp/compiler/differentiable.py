@@ -28,19 +28,23 @@ if TYPE_CHECKING:
 
     from .recording import Run
 
-HOOKS = -2  # the key of what the step registered on a result: it runs before all that comes later
+HOOKS = -2  # the key of what the step registered on an entry: it runs before all that comes later
 Handed = dict[Value, int]  # a value of the forward pass that a backward reads → its number among those handed over
 
 
 def cut(run: Run) -> tuple[Program, list[tuple[Program, list[int]]], Handed]:
     """(forward, the backward of each part with the numbers of what it is handed, all that is handed over).
 
-    After the parts come the hooks that the step left on its results.
+    After the parts come the hooks that the step left on entries.
     The arguments of a backward are what it is handed, then the cotangents of its part's entries.
     """
     whole, handed = run.program, Handed()
     parts = [*run.parts, *(part for _, part in run.hooks)]
-    backward = [behind(whole, run.split, part, handed) for part in parts]
+    makers = {out: (call, i >= run.split) for i, call in enumerate(whole.calls) for out in call.outs}
+    foreign = set(whole.arguments[run.given_in :])
+    backward = [behind(part, makers, foreign, handed) for part in parts]
+    for program, _ in backward:
+        program.layers = whole.layers
     forward = Program()
     forward.arguments, forward.settings = whole.arguments[: run.given_in], whole.settings
     forward.calls, forward.outputs = whole.calls[: run.split], [*whole.outputs[: run.returned], *handed]
@@ -49,24 +53,29 @@ def cut(run: Run) -> tuple[Program, list[tuple[Program, list[int]]], Handed]:
     return forward, backward, handed
 
 
-def behind(whole: Program, split: int, part: Part, handed: Handed) -> tuple[Program, list[int]]:
-    """The backward program of one part, and what it is handed."""
+def behind(
+    part: Part, makers: dict[Value, tuple[Call, bool]], foreign: set[Value], handed: Handed
+) -> tuple[Program, list[int]]:
+    """The backward program of one part, and what it is handed.
+
+    makers: who made a value, and whether that was after the forward pass. foreign: the cotangents of all parts.
+    """
     given: dict[Value, Value] = {}  # a value of the forward pass → the argument in its place
+    anew: dict[Value, Value] = {}  # and what is not handed over, but made once more, in this program
     made = {out for call in part.calls for out in call.outs} | set(part.cotangents)
-    later = set(whole.calls[split:])
     moved: list[Call] = []
 
     def need(value: Value) -> None:
-        if value in made or value in given or value.kind not in (RESULT, ARGUMENT, SETTING):
+        if value in made or value in given or value in anew or value.kind not in (RESULT, ARGUMENT, SETTING):
             return
-        maker = value.maker
-        if maker is not None and (maker.prim.kind == "view" or maker in later):  # made anew, not handed over
+        maker, later = makers.get(value, (None, False))
+        if maker is not None and (maker.prim.kind == "view" or later):
             for needed in maker.inputs():
                 need(needed)
-            made.update(maker.outs)
+            anew.update({v: Value(RESULT, v.shape, v.dtype, v.name, v.scope, v.strides) for v in maker.outs})
             moved.append(maker)
             return
-        if value not in whole.arguments and maker is None:
+        if value in foreign:
             raise CompileError(
                 "tg.compile: the backward of one result reads what the backward of another one computed (a Function or "
                 "a hook keeps it). Compute it in forward"
@@ -77,11 +86,12 @@ def behind(whole: Program, split: int, part: Part, handed: Handed) -> tuple[Prog
     for value in [*(value for call in part.calls for value in call.inputs()), *part.gradients]:
         need(value)
     program = Program()
-    calls = [*moved, *part.calls]
-    program.calls = [Call(c.prim, c.args, c.kwargs, c.outs, c.scope, c.phase, c.quiet) for c in calls]
+    program.calls = [
+        Call(c.prim, c.args, c.kwargs, [anew.get(out, out) for out in c.outs], c.scope, c.phase, c.quiet)
+        for c in (*moved, *part.calls)
+    ]
     program.arguments, program.outputs = [*given.values(), *part.cotangents], part.gradients
-    program.replace(given)
-    program.layers = whole.layers
+    program.replace(given | anew)
     return program, [handed[value] for value in given]
 
 

@@ -58,7 +58,7 @@ class Run:
         self.out: Any = None
         self.parts: list[Part] = []  # the backward pass of what is returned with a graph, each before those above it
         self.entries: list[Entry] = []  # of all parts, by their numbers
-        self.hooks: list[tuple[int, Part]] = []  # those that the step registered on its results
+        self.hooks: list[tuple[int, Part]] = []  # those that the step registered on entries
         self.split = self.returned = self.given_in = 0  # calls, outputs, arguments of the step; then come its parts
         self.nodes: list[tuple[Tensor, Any, Any, str]] = []
         self._grads: dict[int, Any] = {}  # what the run began with, by the identity of the leaf

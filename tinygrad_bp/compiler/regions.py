@@ -25,6 +25,10 @@ class Region:
         self.entries: list[Any] = []
         self.nodes: list[Any] = []
 
+    def leads_to(self, node: Any) -> bool:
+        """Whether a cotangent comes to a node from inside the region too."""
+        return any(parent is node for one in self.nodes for parent, _, _ in one.edges)
+
 
 def regions(results: list[Any]) -> list[Region]:
     """The regions below the nodes of the results, each before those from which it is reached."""

@@ -111,7 +111,12 @@ def differentiate(run: Run) -> None:
         for node in region.entries:
             ends[node] = Inner(len(run.entries))
             run.entries.append(Entry(places.get(node, []), node.shape, node.dtype, KEEP in (node.hooks or ())))
-    run.hooks = [(ends[node].number, hooked(run, node)) for node in places if node.hooks]
+    run.hooks = [
+        (ends[node].number, hooked(run, node))
+        for region in found
+        for node in region.entries
+        if node.hooks and not region.leads_to(node)  # else its whole cotangent is known inside alone
+    ]
     several = Counter(parent for region in found for parent in {p for n in region.nodes for p, _, _ in n.edges})
     for region in found:
         apart = {node for node, end in ends.items() if isinstance(end, Inner) or (several[node] > 1 and not node.hooks)}
@@ -119,7 +124,7 @@ def differentiate(run: Run) -> None:
 
 
 def hooked(run: Run, node: Any) -> Part:
-    """Record the hooks that the step left on a result, apart: who asks for the gradient there gets it after them."""
+    """Record the hooks that the step left on an entry, apart: they run only if a cotangent comes."""
     node.hooks.pop(KEEP, None)
     value = Value(ARGUMENT, node.shape, node.dtype, "d_output")
     like = np.ones(value.shape, value.dtype)
