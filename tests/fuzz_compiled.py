@@ -44,7 +44,8 @@ LISTED = {
     "an odd result": r"the step returns a",
     "a graph that would outlive the step": r"writes a value with a graph into",
     "what nobody can look at": r"of class '(_thread\._local|_contextvars\.ContextVar|weakref\.\w+)'",
-    "a hook, or the gradient of what is returned": r"hooks of|after `retain_grad\(\)`",
+    "a hook": r"hooks of",
+    "attributes of tensors": r"hangs attributes|reads attributes",
 }  # the rows of the table in docs/compiler.md that programs can have, by words of their messages
 
 

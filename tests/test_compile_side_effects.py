@@ -257,3 +257,16 @@ def test_another_array_for_a_parameter_inside_the_step_is_refused() -> None:
         tg.compile(step)(X)
     told(caught.value, "copy_")
     same(before, copied(model), 0.0)
+
+
+def test_an_attribute_set_on_a_function_is_refused_and_undone() -> None:
+    def helper(x: Any) -> Any:
+        return x * 2
+
+    def step(x: Any) -> Any:
+        helper.count = 1  # type: ignore[attr-defined]
+        return helper(x)
+
+    with pytest.raises(tg.CompileError, match="changes 'helper'"):
+        tg.compile(step)(tg.ones(2))
+    assert not vars(helper)

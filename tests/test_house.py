@@ -24,10 +24,10 @@ from tinygrad_bp.declare import REGISTRY, parameters
 PACKAGE = Path(tg.__file__).parent
 # From the foundation upwards; a module imports from the rooms before its own, and from its own package.
 ROOMS = """
-errors | axes duck alarms pytree | mode memory dtypes kernels files device cuda | header core fitting
+errors | axes duck alarms pytree | mode memory dtypes files device cuda | kernels header core fitting
 | engine alias joint refusals | dialect calling | gathering | declare | grammar ops | creation inplace random
-| conversion methods | numpy_api printing | autograd | sampling utilities | _tensor | serialize | checkpoints | nn
-| optim | data snapshot | gradcheck compiler draw reference stub_nn | stub testing | __main__
+| conversion methods | pickling attributes numpy_api printing | autograd | sampling utilities | _tensor | serialize
+| checkpoints | nn | optim | data snapshot | gradcheck compiler draw reference stub_nn | stub testing | __main__
 """
 RANK = {name: i for i, room in enumerate(ROOMS.split("|")) for name in room.split()}
 # Imports inside a function that go up all the same, each for the reason given.

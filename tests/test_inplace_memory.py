@@ -114,3 +114,13 @@ def test_fresh_tensors_are_nobodys_view(make: str) -> None:
     h += w
     h.sum().backward()
     assert w.grad.item() == h.numel()
+
+
+def test_a_write_is_seen_through_an_expanded_view() -> None:
+    """NumPy puts an object of its own between what `as_strided` gives and the array that it looks into."""
+    x = tg.ones(3, requires_grad=True)
+    h = x * 1
+    z = (h.expand(2, 3) ** 2).sum()
+    h.mul_(5)
+    with pytest.raises(tg.errors.InplaceError, match="overwritten in place by mul_"):
+        z.backward()

@@ -144,6 +144,33 @@ def test_function_and_its_second_derivative(use: str) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-10)
 
 
+@pytest.mark.parametrize("two", [False, True])
+@pytest.mark.parametrize("how", ["alone", "beside another graph"])
+def test_once_differentiable_refuses_with_a_constant_cotangent(how: str, two: bool) -> None:
+    """The gradient depends on what was saved, also where the cotangent depends on nothing."""
+
+    class Cube(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return (x**3, x * 1) if two else x**3
+
+        @staticmethod
+        @tg.autograd.function.once_differentiable
+        def backward(ctx: Any, g: Any, *rest: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g * 3 * x**2
+
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = Cube.apply(x)
+    (g,) = tg.autograd.grad((y[0] if two else y).sum(), x, create_graph=True)
+    assert g.tolist() == [3, 12]
+    with pytest.raises(tg.errors.GraphError, match="once_differentiable"):
+        (g if how == "alone" else g * x + x.exp()).sum().backward()
+    (g,) = tg.autograd.grad((Cube.apply(x)[0] if two else Cube.apply(x)).sum(), x)
+    assert not g.requires_grad
+
+
 def test_once_differentiable_refuses_the_second_derivative() -> None:
     for module in (torch, tg):
 

@@ -1,17 +1,17 @@
-"""What a tensor tells of itself and what it can be turned into: shape, numbers, arrays, dtypes, copies.
+"""What a tensor tells of itself and what it can be turned into: shape, numbers, arrays, dtypes.
 
-These are the methods that are no mathematics; the loud exits from the graph are here too. Read
-`autograd/passes.py` next.
+These are the methods that are no mathematics; the loud exits from the graph are here too. Read `pickling.py` next.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from .alarms import sounded, warn_left
-from .alias import SEVERAL, bar, class_of, nobody_looks, part_ways, rests, root_of, shares, twin
+from .alias import SEVERAL, bar, nobody_looks, part_ways, rests, root_of, shares, twin
 from .axes import normal_axis
 from .core import Inside, Leaf, Tensor, array_of, require_float, wrap
 from .device import cpu_only, device
@@ -21,7 +21,7 @@ from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
 from .kernels import converted
 from .mode import MODE
-from .ops.copies import cast, clone
+from .ops.copies import cast, clone, contiguous
 
 CPU = device()
 
@@ -126,7 +126,16 @@ class Methods:
 
     def contiguous(self) -> Any:
         """Itself if its entries lie in order, else a copy."""
-        return self if self.array.flags.c_contiguous else clone(self)
+        return self if self.array.flags.c_contiguous else contiguous(self)
+
+    def stride(self, dim: Any = None) -> Any:
+        """How many entries lie in memory between one and the next, along each dimension or along one."""
+        array = self.array
+        if array.size:
+            steps = tuple([step // array.itemsize for step in array.strides])
+        else:  # nothing lies anywhere: as if each size were at least 1
+            steps = tuple([prod([max(n, 1) for n in array.shape[i + 1 :]]) for i in range(array.ndim)])
+        return steps if dim is None else steps[normal_axis(dim, array.ndim, "stride")]
 
     def is_floating_point(self) -> bool:
         """Whether its dtype is a float."""
@@ -146,11 +155,11 @@ class Methods:
 
     def numpy(self) -> Any:
         """The array itself, sharing memory; refused where it would leave the graph unnoticed."""
-        _leave(self, "numpy()")
+        leave(self, "numpy()")
         return self.array
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        _leave(self, "np.asarray(t)")
+        leave(self, "np.asarray(t)")
         return np.array(self.array, dtype, copy=copy)
 
     def __float__(self) -> float:
@@ -289,41 +298,6 @@ class Methods:
         """Expanded to the shape of `other`."""
         return self.expand(array_of(other, "expand_as", "other").shape)  # type: ignore[attr-defined]
 
-    # ------------------------------------------------------------ copies
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        if self.node is not None and not isinstance(self.node, Leaf):
-            raise GraphError(
-                "deepcopy: only leaves can be copied with their place in the graph; use `t.detach().clone()`"
-            )
-        new = object.__new__(class_of(self))
-        memo[id(self)] = new
-        new.__setstate__((self.array.copy(), self.node is not None))
-        if self._grad is not None:
-            new._grad = wrap(self._grad.array.copy())
-        if hasattr(self, "__dict__"):  # a Parameter, or another subclass with attributes of its own
-            new.__dict__.update(self.__dict__)
-        return new
-
-    def __copy__(self) -> Any:
-        new = object.__new__(class_of(self))
-        new.__setstate__((self.array, self.node is not None))
-        return new
-
-    def __reduce__(self) -> Any:
-        if self.node is not None and not isinstance(self.node, Leaf):
-            _leave(self, "pickle")
-        return _blank, (class_of(self),), (self.array, self.node is not None)
-
-    def __setstate__(self, state: Any) -> None:
-        self.array, needs = state
-        self.node, self._grad = None, None
-        if needs:
-            self.node = Leaf(self)  # type: ignore[arg-type]
-
-
-def _blank(kind: Any) -> Any:
-    return object.__new__(kind)
-
 
 def _is_dtype(name: str) -> bool:
     try:
@@ -339,7 +313,7 @@ def left(tensor: Any) -> None:
         MODE.forward.left = True
 
 
-def _leave(tensor: Any, how: str) -> None:
+def leave(tensor: Any, how: str) -> None:
     left(tensor)
     if MODE.grad and tensor.node is not None and not isinstance(tensor.node, Inside):
         raise GraphError(

@@ -185,7 +185,7 @@ class Tensor:
     array([1., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_grad", "_kin", "_view", "_views", "array", "node")  # _view and its like: alias.py
+    __slots__ = ("__dict__", "__weakref__", "_grad", "_kin", "_view", "_views", "array", "node")  # _view…: alias.py
     array: np.ndarray
     node: Node | None
     _grad: FullTensor | None  # what the package itself reads and writes, since `grad` asks and checks

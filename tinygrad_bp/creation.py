@@ -19,6 +19,7 @@ from .dtypes import dtype_of, get_default_dtype, native
 from .duck import TRACES, Array, Duck, tracing
 from .errors import DtypeError, ShapeError, kind_of, require_numbers, require_whole
 from .fitting import numbers, stored, within
+from .kernels import blank_like
 from .mode import MODE
 from .ops.shapes import sizes
 
@@ -94,7 +95,7 @@ def legacy_array(*data: Any) -> Any:
 
 def made(array: Any, requires_grad: bool = False) -> Tensor:
     """A fresh tensor, which owns its memory and so is nobody's view."""
-    array = native(array if array.base is None else array.copy())
+    array = native(array if array.base is None else array.copy("K"))
     if TRACES and not isinstance(array, Duck) and (trace := tracing()):
         array = trace.fresh(array)
     tensor = wrap(array)
@@ -151,12 +152,18 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return wrap(native(given))
 
 
-def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def filled(shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool, like: Any = None) -> Tensor:
+    """One number in each place; `like` is an array of the shape, whose order in memory it takes over."""
     cpu_only(device)
     value = float(value) if hasattr(value, "known_number") else _number(value)  # a compiler's stand-in says what it is
     dtype = dtype_of(dtype)
     try:
-        return made(np.full(shape, stored("full", numbers("full", value), dtype), dtype), requires_grad)
+        number = stored("full", numbers("full", value), dtype)
+        if like is None:
+            return made(np.full(shape, number, dtype), requires_grad)
+        array = blank_like(like, dtype)
+        array[...] = number
+        return made(array, requires_grad)
     except ValueError as error:
         raise ShapeError(f"a tensor of shape {shape}: {error}") from None
 
@@ -216,7 +223,8 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
 def _like(value: Any, name: str, example: str) -> Any:
     def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         source = input if isinstance(input, Tensor) else wrap(np.asarray(input))
-        return filled(source.array.shape, value, dtype or source.array.dtype, device, requires_grad)
+        array = source.array
+        return filled(array.shape, value, dtype or array.dtype, device, requires_grad, array)
 
     like.__name__ = like.__qualname__ = name
     like.__doc__ = f"""{example} in the shape and dtype of `input`.
@@ -248,7 +256,7 @@ def full_like(
     tensor([3., 3.])
     """
     array = tensor_array(input, "full_like", "input")
-    return filled(array.shape, fill_value, dtype or array.dtype, device, requires_grad)
+    return filled(array.shape, fill_value, dtype or array.dtype, device, requires_grad, array)
 
 
 def arange(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dialect
+from .alarms import warn
 from .alias import give, root_of, written
 from .core import Leaf, Tensor, wrap
 from .duck import Duck, as_array
@@ -151,7 +152,7 @@ def put_in(tensor: Any, value: Any, by: str) -> Any:
     given = value.array if isinstance(value, Tensor) else numbers(by, value)
     graph = MODE.grad and isinstance(value, Tensor) and value.node is not None
     refuse(tensor, by, graph)
-    if np.ndim(given) or graph:
+    if graph or by not in ("zero_", "fill_"):
         refuse_coinciding(tensor, by)
     if isinstance(given, int):
         given = stored(by, given, tensor.array.dtype)
@@ -173,7 +174,7 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     graph = MODE.grad and (self.node is not None or (isinstance(value, Tensor) and value.node is not None))
     array = self.array
     whole = type(array) is np.ndarray and array.base is None and array.flags.writeable  # nobody's view
-    if not graph and (whole or not coincide(array)):
+    if not graph and (whole or not coincide(array) or repeated(array, key)):
         if not whole:
             refuse(self, by)
         written_from(value)
@@ -194,6 +195,42 @@ def setitem(self: Any, key: Any, value: Any) -> None:
     if isinstance(value, Tensor) and value.array.dtype != part.array.dtype:
         value = value.to(part.array.dtype)  # type: ignore[attr-defined]
     overwrite(part, put(before(part), value, last), by)
+
+
+def repeated(array: Any, key: Any) -> bool:
+    """Whether this is a write by a mask or by indices to entries that coincide: the last one wins, as in PyTorch."""
+    if isinstance(array, Duck) or all(dialect.basic(step) for step in steps(key, array.shape)):
+        return False
+    warn_repeated("x[...] = value by a mask or by indices", array)
+    return True
+
+
+def warn_repeated(by: str, array: Any) -> None:
+    warn(
+        f"{by}: several entries of this expanded tensor of shape {array.shape} are one number in memory, and each "
+        "write to one of them shows in all. Write to a copy: `x = x.clone()`"
+    )
+
+
+def filling(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The in-place form of `masked_fill`, which PyTorch allows on entries that coincide."""
+    usual = in_place(call, "masked_fill_")
+
+    def masked_fill_(self: Any, mask: Any, value: Any) -> Any:
+        """The entries where `mask` is true replaced by `value`, in place."""
+        graph = MODE.grad and (self.node is not None or getattr(value, "node", None) is not None)
+        if graph or isinstance(self.array, Duck) or not coincide(self.array):
+            return usual(self, mask, value)
+        refuse(self, "masked_fill_")
+        new = call(self, mask, value).array  # which says what does not fit
+        where = np.broadcast_to(mask.array, self.array.shape)
+        warn_repeated("masked_fill_", self.array)
+        self.array[where] = new[where]
+        stamp(self.array, "masked_fill_")
+        written(root_of(self))
+        return self
+
+    return masked_fill_
 
 
 def same_part(part: Any, value: Any) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .alarms import silence
-from .duck import TRACES, Array, opaque
+from .duck import TRACES, Array, Duck, opaque
+from .memory import coincide
 
 SMALL = 32
 MANY, PARTS = 256, 8  # so many entries may be added up one by one; more of them are first laid over one another
@@ -65,7 +66,44 @@ def running(x: Any, axis: int | None) -> Any:
 
 
 def converted(x: Any, dtype: Any) -> Any:
-    return x.astype(dtype)
+    return (dense(x) if coincide(x) else x).astype(dtype)
+
+
+# ------------------------------------------------------------ how the entries lie in memory
+def dense(x: Any) -> Any:
+    """A copy without gaps, whose axes follow one another in memory as those of x do: PyTorch's `preserve_format`."""
+    if not coincide(x):
+        return x.copy("K")
+    order = in_memory(x)
+    return np.transpose(np.transpose(x, order).copy(), np.argsort(order))
+
+
+def blank_like(x: Any, dtype: Any) -> np.ndarray:
+    """New memory of the shape of x, laid out as a dense copy of it would be."""
+    order = in_memory(x)
+    if order == tuple(range(len(order))):
+        return np.empty(x.shape, dtype)
+    return np.empty([x.shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+
+
+def in_memory(x: Any) -> tuple[int, ...]:
+    """The axes of x in the order of their strides, the longest first; one along which nothing moves keeps its place."""
+    array = x.actual if isinstance(x, Duck) else x
+    if array.flags.c_contiguous:
+        return tuple(range(array.ndim))
+    steps, order = [abs(step) for step in array.strides], [*range(array.ndim)][::-1]
+    for start in range(1, array.ndim):  # an insertion sort, since what has no place of its own has no order either
+        here = start
+        for there in range(start - 1, -1, -1):
+            inner, outer = order[there], order[here]
+            if not steps[inner] or not steps[outer]:
+                continue
+            if (steps[inner], array.shape[inner]) > (steps[outer], array.shape[outer]):
+                order[there], order[here] = outer, inner
+                here = there
+            elif steps[inner] < steps[outer]:
+                break
+    return tuple(order[::-1])
 
 
 def in_single(function: Any, last: bool = False) -> Any:

@@ -38,8 +38,12 @@ def buffer_of(array: Any) -> Any:
     """The array that owns the memory that `array` looks into."""
     if isinstance(array, Duck):
         return array.owner
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    while (base := array.base) is not None:
+        if not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)  # `as_strided` puts an object of its own between the two
+            if not isinstance(base, np.ndarray):
+                break
+        array = base
     return array
 
 

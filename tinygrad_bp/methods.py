@@ -18,7 +18,7 @@ from .declare import REGISTRY, Op
 from .duck import as_array
 from .errors import DtypeError
 from .grammar import grammar
-from .inplace import in_place
+from .inplace import filling, in_place
 from .ops.arithmetic import div, reciprocal
 
 if TYPE_CHECKING:
@@ -164,3 +164,4 @@ def comparing(call: Any) -> Callable[[Any, Any], Any]:
 
 
 METHODS = dict(chain.from_iterable(map(members, REGISTRY.values()))) | {"__rtruediv__": quotient}
+METHODS["masked_fill_"] = Later("masked_fill_", lambda: filling(FUNCTIONS["masked_fill"]))

@@ -18,6 +18,7 @@ from .dtypes import get_default_dtype
 from .duck import TRACES, draw, tracing
 from .errors import DtypeError, require_numbers
 from .inplace import copy_
+from .kernels import in_memory
 from .ops.shapes import sizes
 
 if TYPE_CHECKING:
@@ -154,11 +155,18 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     return wrap(stream().multinomial(array_of(input), num_samples, replacement, generator))
 
 
+def drawn_like(array: Any, draw: Any, dtype: Any) -> Any:
+    """Numbers in the shape of an array, drawn in the order in which its entries lie in memory."""
+    order = in_memory(array)
+    numbers = draw(tuple([array.shape[axis] for axis in order]), dtype)
+    return np.transpose(numbers, np.argsort(order)) if order != tuple(range(len(order))) else numbers
+
+
 def _like(draw: str, what: str) -> Any:
     def like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         cpu_only(device)
         array = tensor_array(input, f"{draw}_like", "input")
-        return made(getattr(stream(), draw)(array.shape, dtype or array.dtype), requires_grad)
+        return made(drawn_like(array, getattr(stream(), draw), dtype or array.dtype), requires_grad)
 
     like.__name__ = like.__qualname__ = f"{draw}_like"
     like.__doc__ = f"""{what} in the shape and dtype of `input`.
@@ -182,7 +190,9 @@ def randint_like(input: Any, low: int, high: Any = None, *, dtype: Any = None, d
     tensor([1., 1., 1.])
     """
     array = tensor_array(input, "randint_like", "input")
-    return randint(low, high, array.shape, dtype=dtype or array.dtype, device=device)
+    cpu_only(device)
+    low, high = (0, low) if high is None else (low, high)
+    return made(drawn_like(array, lambda shape, kind: stream().randint(low, high, shape, kind), dtype or array.dtype))
 
 
 # ------------------------------------------------------------------------------ in-place forms

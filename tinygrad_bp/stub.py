@@ -127,7 +127,7 @@ def signature(function: Any, name: str) -> str:
         mark = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
         parts.append(f"{mark}{p.name}: {spelled_type(p.annotation)}" + (" = ..." if p.default is not EMPTY else ""))
     result = spelled_type(inspect.signature(function).return_annotation)
-    whole = name in ("tolist", "item", "numpy", "size", "__array__", "__reduce__")
+    whole = name in ("tolist", "item", "numpy", "size", "stride", "__array__", "__reduce__")
     return f"def {name}({', '.join(parts)}) -> {'Tensor' if result == 'Any' and not whole else result}: ..."
 
 

@@ -304,16 +304,17 @@ def once_differentiable(backward: Any) -> Any:
         if not recording:
             return results
         listed = results if isinstance(results, tuple) else (results,)
-        return tuple(_Refuse.apply(r, *cotangents) if isinstance(r, Tensor) else r for r in listed)
+        inputs = [wrap(np.zeros(node.shape, node.dtype), node) for node, _, _ in ctx._node().edges]
+        return tuple(_Refuse.apply(r, *cotangents, *inputs) if isinstance(r, Tensor) else r for r in listed)
 
     return wrapped
 
 
 class _Refuse(Function):
-    """A value that depends on the cotangents in a way nobody can differentiate."""
+    """A value that depends on the cotangents, and on the inputs of the call, in a way nobody can differentiate."""
 
     @staticmethod
-    def forward(ctx: Any, value: Any, *cotangents: Any) -> Any:
+    def forward(ctx: Any, value: Any, *depends: Any) -> Any:
         return value.clone()
 
     @staticmethod

@@ -25,6 +25,13 @@ def written_to(home: Value, what: str) -> CompileError:
     )
 
 
+def hung_on(what: str, tensor: Tensor) -> CompileError:
+    return CompileError(
+        f"tg.compile: the step hangs attributes ({', '.join(map(repr, tensor.__dict__))}) on {what}, of shape "
+        f"{tensor.array.shape}, which would not happen again in the compiled step. Do it outside the step"
+    )
+
+
 def outlives(name: str, tensor: Tensor) -> CompileError:
     return CompileError(
         f"tg.compile: the step writes a value with a graph into {name!r} of shape {tensor.array.shape}, which outlives "
@@ -45,6 +52,8 @@ def given_back(run: Run) -> None:
         if not isinstance(tensor, Tensor) or id(tensor) in run.reach.tensors:
             continue
         home, node, hooks = run.given[i]
+        if tensor.__dict__:
+            raise hung_on(f"its argument {home.name!r}", tensor)
         if not isinstance(tensor.array, Tracer) or tensor.array.path or tensor.array.storage.home is not home:
             raise written_to(home, "gives other memory, or in place a graph, to")
         if not isinstance(tensor._grad, Unreadable | None):
@@ -74,6 +83,7 @@ def only_computes(run: Run) -> None:
     changed += [place.name for place, stand_in in run.places if place.get() is not stand_in]
     changed += run.snapshot.changed()
     changed += [name for c, n, name in lengths if len(c) != n and id(c) not in born]
+    changed += [name for value, name in run.reach.bare if vars(value)]
     changed += [guard.name for guard in run.reach.guards if not guard.holds()]
     changed += [name for c, keys, name in run.reach.orders if id(c) not in born and list(c) != keys]
     if changed:

@@ -123,6 +123,8 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         pattern = [id(x) if id(x) in captured else 0 for x in plan.leaves.arrays]
         known = w.name(frozenset(captured), "captured")
         w.unless(f"[id(x) if id(x) in {known} else 0 for x in leaves.arrays] == {pattern}")
+        if plan.run.reach.asks:
+            w.unless(f"not any(isinstance(x, Tensor) and x.__dict__ and id(x) not in {known} for x in leaves.arrays)")
         w.add("arrays = [x.array if isinstance(x, Tensor) else x for x in leaves.arrays]")
         names = [f"arrays[{i}]" for i in range(len(plan.leaves.arrays))]
         for name, leaf in zip(names, plan.leaves.kinds, strict=True):
@@ -140,6 +142,8 @@ def arguments(w: Writer, plan: Plan) -> list[str]:
         if tensor:
             nodes = f"{x}.node is {'not ' * needs}None and {x}._grad is {'not ' * grad}None"
             w.unless(f"isinstance({x}, Tensor) and {nodes} and {x}.__class__ is {w.name(tensor, 'Kind')}")
+            if plan.run.reach.asks and id(plan.leaves.arrays[i]) not in plan.run.reach.tensors:
+                w.unless(f"not {x}.__dict__")
             w.add(f"{x} = {x}.array")
         d = w.name(dtype, "dtype")
         w.unless(f"{x}.__class__ is ndarray and {x}.shape == {shape} and ({x}.dtype is {d} or {x}.dtype == {d})")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .kinds import GUARDED, OTHERWISE, constant, in_python, instead, native
 from .packages import imported, of_library
 from .places import Attributes, Cache, Entries, Filled, Hidden, Members, Missing, Place, Row
 from .variables import Variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAKING = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__")
 FORMAL = {
@@ -42,7 +45,8 @@ class Objects(Variables):
         self.frozen: list[tuple[np.ndarray, np.ndarray, str]] = []  # arrays of which the content counts
         self.seen: dict[Any, Any] = {}
         self._clocked = False
-        self._bare: list[tuple[Any, str]] = []  # functions, and tensors, without attributes of their own
+        self.asks = False  # whether the code asks for attributes that may be there or not
+        self.bare: list[tuple[Any, str]] = []  # functions, and tensors, without attributes of their own
 
     def visit(self, value: Any, name: str, place: Place | None = None, by: str | None = None) -> None:
         """Take in a value, found at a place, and all that it leads to; code gets at it by the attribute `by`."""
@@ -284,7 +288,7 @@ class Objects(Variables):
             for key, entry in list(value.__dict__.items()):
                 self.visit(entry, f"{name}.{key}", Place(value.__dict__, key, f"{name}.{key}"), key)
         else:
-            self._bare.append((value, name))
+            self.bare.append((value, name))
 
     def unseen(self, value: types.FunctionType, names: Names) -> None:
         """Refuse what finds variables that no code names."""
@@ -307,10 +311,16 @@ class Objects(Variables):
         """What depends on all the code that was found: modules handed about, attributes that may come; refusals."""
         self.handed()
         codes = self.ways.names.values()
-        if any(names.asks for names in codes):
-            self.guards += [Members(value, name) for value, name in self._bare]
+        self.asks = any(names.asks for names in codes)
+        if self.asks:
+            self.guards += [Members(value, name) for value, name in self.bare]
         self.formal(set().union(*(names.attributes for names in codes)) & {"__name__", *DEFAULTS, *FORMAL})
         self.ways.refuse()
+
+    def readable(self, attributes: Iterable[str]) -> list[str]:
+        """Those attributes of a tensor that the code that was found could read."""
+        named = set().union(*(names.attributes for names in self.ways.names.values()))
+        return [key for key in attributes if self.asks or key in named]
 
 
 def instance_fields(value: Any) -> dict[str, Any] | None:

@@ -76,7 +76,7 @@ class Plan:
 
     def __init__(self, run: Run, patterns: list[tuple[Tensor, Any]], without: Iterable[str]) -> None:
         self.run, self.patterns, self.leaves = run, patterns, run.leaves
-        self.recorded, second, handed = cut(run) if run.in_graph else (run.program, None, [])
+        self.recorded, second, handed = cut(run) if run.in_graph else (run.program, [], {})
         self.program_memory = {value: array_at(holder) for value, holder in run.memory}
         self.given = dict(self.program_memory)
         self.program = optimise(self.recorded, without)
@@ -85,7 +85,7 @@ class Plan:
         self.mode, self.lock = (MODE.grad, MODE.inference), Lock()
         self.source = write(self.program, self.program_memory)
         self.handed = len(handed)
-        self.backward = Backward(run, second, without, self.program_memory) if second else None
+        self.backward = Backward(run, second, without, self.program_memory) if run.in_graph else None
         self.used = self._used()
         self.marks = [(t, marks(t)) for t, _ in run.reach.tensors.values()]
         self.default = get_default_dtype()
@@ -137,7 +137,7 @@ class Plan:
     # ------------------------------------------------------------ memory
     def _used(self) -> list[tuple[Value, Any, np.ndarray]]:
         """The memories that the program reads or writes, as tensors, or places, have them."""
-        used = set(self.program.memories()) | set(self.backward.program.memories() if self.backward else ())
+        used = set(self.program.memories()) | set(self.backward.memories() if self.backward else ())
         used.update(view.home for view in leaves_of(self.run.out) if isinstance(view, View) and view.index is None)
         whole = [(value, holder) for value, holder in (*self.run.memory, *self.run.aliases) if value in used]
         inside = [(one.value, one.tensor) for one in self.run.members if one.whole in used]

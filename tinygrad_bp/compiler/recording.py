@@ -25,7 +25,7 @@ from .overlaps import no_overlaps
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
 from .restore import Snapshot, alone
-from .results import THERE, Output, Unreadable
+from .results import THERE, Entry, Output, Part, Unreadable
 from .returned import differentiate, output
 from .symbolic import SymbolicNumber
 from .trace import Trace
@@ -66,12 +66,12 @@ class Run:
         self.numbers: list[tuple[Place, Any]] = []  # settings that the step changed, and to what
         self.live: list[Any] = []  # returned tensors with a graph that was not used up, and their places
         self.made: list[Any] = []  # returned tensors that the step asked gradients for: leaves of the caller's graph
-        self.lost: list[Any] = []  # (place, error, targets): its backward would raise, as eagerly
         self.inputs: dict[int, Any] = {}  # the stand-ins of the tensors given as arguments, by their number
         self.out: Any = None
-        self.targets: list[Any] = []  # of whom the caller may want gradients: numbers of arguments, and captured leaves
-        self.groups: dict[tuple[int, ...], list[int]] = {}  # the places in `live` of what was made from these targets
-        self.split = self.returned = 0  # calls and outputs of the step itself; what follows is the caller's backward
+        self.parts: list[Part] = []  # the backward pass of what is returned with a graph, each before those above it
+        self.entries: list[Entry] = []  # of all parts, by their numbers
+        self.hooks: list[tuple[int, Part]] = []  # those that the step registered on entries
+        self.split = self.returned = self.given_in = 0  # calls, outputs, arguments of the step; then come its parts
         self.nodes: list[tuple[Tensor, Any, Any, str]] = []
         self._grads: dict[int, Any] = {}  # what the run began with, by the identity of the leaf
         self._stand_ins: dict[int, tuple[Tracer, Value]] = {}  # of each tensor, and its Value at the beginning
@@ -270,14 +270,14 @@ class Run:
                 "call. Use tinygrad_bp's (`tg.rand`, `tg.randint`), or draw outside the step and pass the numbers in"
             )
         self.out = mapped(result, partial(output, self))
-        self.split, self.returned = len(program.calls), len(program.outputs)
+        self.split, self.returned, self.given_in = len(program.calls), len(program.outputs), len(program.arguments)
         if self.in_graph:
             differentiate(self)
 
     @property
     def in_graph(self) -> bool:
         """Whether something returned goes on in the caller's graph."""
-        return bool(self.live or self.made or self.lost)
+        return bool(self.live or self.made)
 
     def _gradients(self) -> None:
         for tensor, name in self.reach.tensors.values():

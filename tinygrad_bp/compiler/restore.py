@@ -103,9 +103,10 @@ def containers(reach: Reach) -> list[Any]:
         found += [vars(optimizer), optimizer.param_groups, *optimizer.param_groups]
         found += [optimizer.state, *optimizer.state.values()]
     for tensor, _ in reach.tensors.values():
-        found += [vars(tensor)] if hasattr(tensor, "__dict__") else []
+        found.append(vars(tensor))
         found += [tensor.node.hooks] if tensor.node is not None and tensor.node.hooks else []
-    return found
+    found += [vars(value) for value, _ in reach.bare]
+    return list({id(container): container for container in found}.values())
 
 
 def attributes(reach: Reach) -> Iterator[tuple[Any, str, str]]:

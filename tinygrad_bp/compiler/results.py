@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
+    from .program import Call, Value
     from .trace import Trace
     from .tracer import Tracer
 
@@ -54,6 +55,37 @@ class Made(NamedTuple):
     """A returned leaf of the step's own, as something of which the caller may want the gradient."""
 
     place: int
+
+
+class Inner(NamedTuple):
+    """An entry of a region, by its number: a result, or a node that several results were made from."""
+
+    number: int
+
+
+class Entry(NamedTuple):
+    """What an entry is: in which places it is returned (none, if it is no result), and whether it keeps its gradient.
+    """
+
+    places: list[int]
+    shape: Any
+    dtype: Any
+    retains: bool
+
+
+class Part:
+    """The backward pass through one region of the graph: from its entries' cotangents to the gradients of its ends.
+
+    entries: their numbers. ends: numbers of arguments, captured leaves, `Made` and `Inner`. saves: whether the pass
+    uses the region up. error: what is raised instead, as eagerly.
+    """
+
+    def __init__(self, entries: list[int], cotangents: list[Value], saves: bool) -> None:
+        self.entries, self.cotangents, self.saves = entries, cotangents, saves
+        self.ends: list[Any] = []
+        self.gradients: list[Value] = []
+        self.calls: list[Call] = []
+        self.error: Any = None
 
 
 class Unreadable:

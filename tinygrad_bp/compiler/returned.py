@@ -5,21 +5,28 @@ Read `recording.py` next.
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import FREED, Leaf, Tensor
-from ..engine import run_backward
+from ..core import FREED, KEEP, Leaf, Tensor
+from ..duck import Array
+from ..engine import run_backward, run_hooks
 from ..errors import CompileError, TensorError
 from ..mode import MODE
 from .capture import RETURNABLE
+from .effects import hung_on
 from .program import ARGUMENT, Value
-from .results import Made, Output, View
+from .regions import Region, regions
+from .results import Entry, Inner, Made, Output, Part, View
 from .symbolic import SymbolicNumber
 from .tracer import Storage, Tracer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .recording import Run
 
 
@@ -36,12 +43,8 @@ def output(run: Run, leaf: Any) -> Any:
     found = result_of(run, leaf)
     own = isinstance(found, View) or (isinstance(found, Output) and found.kind in ("tensor", "live"))
     if own and isinstance(leaf, Tensor):
-        if leaf.retains_grad and id(leaf) in {id(tensor) for _, tensor in run.live}:
-            raise CompileError(
-                f"tg.compile: the step returns a tensor of shape {leaf.array.shape} after `retain_grad()`, and its "
-                "gradient would come from a backward outside, which does not know what the step made of it. Return "
-                "the gradient: `return tg.autograd.grad(loss, y)`"
-            )
+        if leaf.__dict__:
+            raise hung_on("a tensor that it returns", leaf)
         found.grad = None if leaf._grad is None else output(run, leaf._grad)
     return found
 
@@ -95,58 +98,109 @@ def in_graph(run: Run, leaf: Any) -> Output:
 
 
 def differentiate(run: Run) -> None:
-    """Record the backward pass of what was returned with its graph, from cotangents that come as arguments."""
-    roots: dict[int, Any] = {}
-    cotangents: dict[int, Value] = {}
-    for i, tensor in run.live:
-        value = cotangents[i] = Value(ARGUMENT, tensor.array.shape, tensor.array.dtype, f"d_output_{i}")
-        like = np.ones(value.shape, value.dtype)
-        roots[i] = tensor.node, Tracer(Storage(run.trace, like, value), like)
+    """Record the backward pass of what was returned with its graph, region by region: see `regions.py`."""
     for tensor, _ in run.reach.tensors.values():
         if tensor.node is not None:
             tensor.node.hooks = None  # they run where the gradient arrives: in the caller's own backward
-    wanted = targets_of(run)
-    try:
-        found = gradients(list(roots.values()), wanted)
-    except CompileError:
-        raise
-    except TensorError:
-        for i, error in alone(roots, wanted):
-            led_to = below(roots.pop(i)[0])
-            run.lost.append((i, error, [target for node, target in wanted if node in led_to]))
-        run.live = [(i, tensor) for i, tensor in run.live if i in roots]
-        found = gradients(list(roots.values()), wanted)
-        keep(run.program.calls, run.split, [run.trace.lower(g) for g in found.values()])
-    run.program.arguments += [cotangents[i] for i in roots]
-    reached = [(node, target) for node, target in wanted if node in found]
-    run.targets = [target for _, target in reached]
-    for place, (node, _) in enumerate(roots.values()):
-        led_to = below(node)
-        ends = tuple(k for k, (end, _) in enumerate(reached) if end in led_to)
-        run.groups.setdefault(ends, []).append(place)
-    run.program.outputs += [run.trace.lower(found[node]) for node, _ in reached]
+    places: dict[Any, list[int]] = {}
+    for i, tensor in run.live:
+        places.setdefault(tensor.node, []).append(i)
+    found = regions(list(places))
+    ends = dict(targets_of(run))
+    for region in found:
+        for node in region.entries:
+            ends[node] = Inner(len(run.entries))
+            run.entries.append(Entry(places.get(node, []), node.shape, node.dtype, KEEP in (node.hooks or ())))
+    run.hooks = [
+        (ends[node].number, hooked(run, node))
+        for region in found
+        for node in region.entries
+        if node.hooks and not region.leads_to(node)  # else its whole cotangent is known inside alone
+    ]
+    several = Counter(parent for region in found for parent in {p for n in region.nodes for p, _, _ in n.edges})
+    for region in found:
+        apart = {node for node, end in ends.items() if isinstance(end, Inner) or (several[node] > 1 and not node.hooks)}
+        run.parts.append(differentiated(run, region, ends, apart))
 
 
-def gradients(roots: list[Any], wanted: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """The gradients of what is wanted, by node."""
+def hooked(run: Run, node: Any) -> Part:
+    """Record the hooks that the step left on an entry, apart: they run only if a cotangent comes."""
+    node.hooks.pop(KEEP, None)
+    value = Value(ARGUMENT, node.shape, node.dtype, "d_output")
+    like = np.ones(value.shape, value.dtype)
+    part, start = Part([], [value], False), len(run.program.calls)
     before, MODE.grad = MODE.grad, False
     try:
-        return {node: g for node, g, _ in run_backward(roots, {node for node, _ in wanted}, True, False)}
+        seed = Tracer(Storage(run.trace, like, value), like)
+        run.trace.entering(node, seed)
+        part.gradients = [run.trace.lower(run_hooks(node, seed, False))]
+    finally:
+        MODE.grad, node.hooks = before, None
+    part.calls = run.program.calls[start:]
+    run.program.arguments.append(value)
+    run.program.outputs += part.gradients
+    return part
+
+
+def differentiated(run: Run, region: Region, ends: dict[Any, Any], apart: set[Any]) -> Part:
+    """Record the pass through one region, from cotangents that come as arguments to where others begin.
+
+    apart: ends to which other regions contribute too. Each contribution is handed out by itself: sums are the caller's.
+    """
+    program, entries = run.program, region.entries
+    cotangents = [Value(ARGUMENT, node.shape, node.dtype, f"d_output_{ends[node].number}") for node in entries]
+    likes = [np.ones(value.shape, value.dtype) for value in cotangents]
+    seeds = [Tracer(Storage(run.trace, like, value), like) for like, value in zip(likes, cotangents, strict=True)]
+    start = len(program.calls)
+    part = Part([ends[node].number for node in entries], cotangents, any(map(keeps, region.nodes)))
+    try:
+        with cut_off(region, apart) as stumps, np.errstate(all="call", call=lambda *_: None):  # nobody has asked yet
+            found = gradients(list(zip(entries, seeds, strict=True)))
+    except CompileError:
+        raise
+    except TensorError as error:  # as eagerly it will be raised when somebody asks
+        del program.calls[start:]
+        below = {parent for node in region.nodes for parent, _, _ in node.edges}
+        part.ends, part.error = [end for node, end in ends.items() if node in below], error
+        return part
+    wanted = [(ends[end], g) for node, g in found if (end := stumps.get(node, node)) in ends]
+    part.ends, part.gradients = [end for end, _ in wanted], [run.trace.lower(g) for _, g in wanted]
+    keep(program.calls, start, part.gradients)
+    part.calls = program.calls[start:]
+    program.arguments += cotangents
+    program.outputs += part.gradients
+    return part
+
+
+@contextmanager
+def cut_off(region: Region, apart: set[Any]) -> Iterator[dict[Any, Any]]:
+    """The graph ends below a region, in a leaf of its own for each edge that leads out to a node of `apart`."""
+    before = [(node, node.edges) for node in region.nodes]
+    outside, stumps = apart - set(region.nodes), {}
+
+    def end(parent: Any) -> Any:
+        if parent not in outside:
+            return parent
+        stump = Leaf(None, parent)
+        stumps[stump] = parent
+        return stump
+
+    for node, edges in before:
+        node.edges = tuple([(end(parent), index, saved) for parent, index, saved in edges])
+    try:
+        yield stumps
+    finally:
+        for node, edges in before:
+            node.edges = edges
+
+
+def gradients(roots: list[Any]) -> list[tuple[Any, Any]]:
+    """(leaf, gradient), in the order in which they come."""
+    before, MODE.grad = MODE.grad, False
+    try:
+        return [(node, g) for node, g, _ in run_backward(roots, None, True, False)]
     finally:
         MODE.grad = before
-
-
-def alone(roots: dict[int, Any], wanted: list[tuple[Any, Any]]) -> list[tuple[int, TensorError]]:
-    """The outputs whose own backward raises, and what."""
-    failed = []
-    for i, root in roots.items():
-        try:
-            gradients([root], wanted)
-        except CompileError:
-            raise
-        except TensorError as error:
-            failed.append((i, type(error)(*error.args)))
-    return failed
 
 
 def keep(calls: list[Any], start: int, needed: list[Value]) -> None:
@@ -158,6 +212,12 @@ def keep(calls: list[Any], start: int, needed: list[Value]) -> None:
             makers.add(maker)
             stack += [value.maker for value in maker.inputs()]
     calls[start:] = [call for call in calls[start:] if call in makers]
+
+
+def keeps(node: Any) -> bool:
+    """Whether a pass uses this node up: it saved something, which goes when it has been read."""
+    every = [saved if type(saved) is tuple else (saved,) for _, _, saved in node.edges]
+    return node.op.saves or any(isinstance(value, Array) for saved in every for value in saved)
 
 
 def targets_of(run: Run) -> list[tuple[Any, Any]]:

@@ -31,6 +31,12 @@ def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     for part in (part for order in leaves.structure for part in order):
         reach.visit(part, getattr(part, "__name__", repr(part)))
     reach.finish()
+    for name, leaf in zip(leaves.names, leaves.arrays, strict=True):
+        if isinstance(leaf, Tensor) and id(leaf) not in reach.tensors and (read := reach.readable(leaf.__dict__)):
+            raise CompileError(
+                f"tg.compile: the step reads attributes ({', '.join(map(repr, read))}) that hang on the argument "
+                f"{name!r}, which may be another tensor at the next call. Pass what it needs as arguments of their own"
+            )
     reach.named()
     entitle(reach)
     return reach, leaves
@@ -39,7 +45,7 @@ def reached(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
 def check(leaf: Any, name: str) -> None:
     """Refuse an argument that looks like an array and is more."""
     array, kind = leaf.array if isinstance(leaf, Tensor) else leaf, type(leaf)
-    if kind not in (Tensor, Parameter, np.ndarray) or getattr(leaf, "__dict__", None) or array.dtype.kind in "OV":
+    if kind not in (Tensor, Parameter, np.ndarray) or array.dtype.kind in "OV":
         raise CompileError(
             f"tg.compile: the argument {name!r}, of class '{kind.__module__}.{kind.__qualname__}' and dtype "
             f"{array.dtype}, holds more than numbers, and only numbers are checked. Instead: pass `np.asarray(x)`, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..declare import Case, linear, publish
-from ..kernels import converted
+from ..kernels import converted, dense
 
 cast = linear(
     lambda x, dtype: converted(x, dtype),
@@ -16,10 +16,17 @@ cast = linear(
     internal=True,
 )
 clone = linear(
-    lambda x: x.copy(),
-    "a copy with memory of its own, still in the graph",
+    lambda x: dense(x),
+    "a copy with memory of its own, still in the graph; it lies in memory as x does, without gaps",
     lambda g: g,
     cases=(Case((2, 3)), Case((0,))),
+)
+contiguous = linear(
+    lambda x: x.copy(),
+    "a copy whose entries lie in memory in order",
+    lambda g: g,
+    cases=(Case((2, 3)),),
+    internal=True,
 )
 
 publish(globals())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dialect
+from .. import dialect, kernels
 from ..alias import shares
 from ..axes import NAMED, PLACE, each_axis, normal_axis
 from ..core import Tensor
@@ -149,7 +149,7 @@ def _flip(x: Any, *axis: int | Sequence[int]) -> Any:
 
 
 flip = linear(
-    lambda x, axis: np.flip(x, axis).copy(),  # with memory of its own, as in PyTorch
+    lambda x, axis: kernels.dense(np.flip(x, axis)),  # with memory of its own, as in PyTorch
     "back to front along axes",
     lambda g, axis: np.flip(g, axis),
     front=_flip,
