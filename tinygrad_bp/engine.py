@@ -47,7 +47,7 @@ def run_backward(
     found: list[tuple[Node, Any, bool]] = []
     for node, g in (roots if live is None else [root for root in roots if root[0] in live]):
         _arrive(node, g, True, create, end, waiting, totals, ready)
-    _walk(ready, found, totals, (waiting, live, targets, single, end, retain, create))
+    _walk(ready, found, totals, (waiting, live, targets, end, retain, create))
     for node, (g, borrowed) in totals.items():
         found.append((node, run_hooks(node, g, create), True) if node.hooks else (node, g, borrowed))
     return found
@@ -55,7 +55,7 @@ def run_backward(
 
 def _walk(ready: list[Any], found: list[Any], totals: dict[Node, Any], settings: tuple[Any, ...]) -> None:
     """Every node that is or becomes ready, each once."""
-    waiting, live, targets, single, end, retain, create = settings
+    waiting, live, targets, end, retain, create = settings
     while ready:
         node, g, borrowed = ready.pop()
         if node.hooks:
@@ -84,12 +84,12 @@ def _walk(ready: list[Any], found: list[Any], totals: dict[Node, Any], settings:
                 except TypeError as error:
                     new = _noisy(error, rules[index], g, saved, parent, node)
                 lent = create or new is g or new.base is not None
-                if parent.fan == single:
-                    ready.append((parent, new, lent))
-                elif parent.fan == end and parent not in totals:
-                    totals[parent] = new, lent
-                else:
+                if parent in waiting or parent in totals:
                     _arrive(parent, new, lent, create, end, waiting, totals, ready)
+                elif parent.fan == end:
+                    totals[parent] = new, lent
+                else:  # a single consumer; not asked of `fan` again, since rules and hooks may have recorded more
+                    ready.append((parent, new, lent))
             if more is None:
                 break
             parent, index, saved, more = more
