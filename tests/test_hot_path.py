@@ -157,6 +157,18 @@ def test_a_node_waits_for_those_consumers_that_the_pass_reaches(consumers: int, 
     np.testing.assert_array_equal(x.grad.array, [3 * sum(range(1, len(parts) + 1))] * 2)
 
 
+@pytest.mark.parametrize("create", [False, True])
+def test_what_is_recorded_during_a_pass_is_no_consumer_that_it_waits_for(create: bool) -> None:
+    x = tg.tensor([0.5], requires_grad=True)
+    y = x.asinh()  # with create_graph its rule uses x and y anew
+    z = y * 2.0
+    more: list[Any] = []
+    z.register_hook(lambda g: more.extend([y * 3.0, y * 4.0]) if not create else None)
+    z.sin().sum().backward(create_graph=create)
+    (expected,) = tg.autograd.grad((x.asinh() * 2.0).sin().sum(), x)
+    np.testing.assert_allclose(x.grad.detach().array, expected.array, rtol=1e-6)
+
+
 def test_many_edges_of_one_node_lead_to_the_same_parent_and_to_others() -> None:
     x, w = tg.ones(1, requires_grad=True), tg.ones(1, requires_grad=True)
     y = x * 2.0

@@ -20,7 +20,7 @@ from special_laws import LAWS as SPECIAL_LAWS
 from tinygrad_bp import dialect
 from tinygrad_bp.calling import unary
 from tinygrad_bp.compiler.tracer import real_of
-from tinygrad_bp.core import Tensor
+from tinygrad_bp.core import OUTPUT, Tensor
 from tinygrad_bp.declare import REGISTRY, Case, Op, composite, constant, elementwise, fused, linear, reduction
 
 SEARCH = settings(max_examples=12, phases=[Phase.generate], derandomize=True, database=None, deadline=None)
@@ -257,7 +257,7 @@ def test_a_node_that_keeps_too_much_is_caught() -> None:
     op = square(lambda g, x: g * (2 * x)).op
     assert not broken("L11", op)
     op = elementwise(np.exp, "e to the x", lambda g, y: g * y, fast_rules=(lambda g, y, x: g * y,)).op
-    op.pick = (lambda values: (values[1], values[0]),)
+    op.pick, op.roles = (lambda values: (values[1], values[0]),), ((OUTPUT, 0),)
     op.call = unary(op)
     assert broken("L11", op)
 

@@ -13,7 +13,7 @@ import numpy as np
 from .alarms import silence
 from .alias import register
 from .axes import normal_axes
-from .core import MORE, OUTPUT, Tensor, leading, recorded, wrap
+from .core import MORE, OUTPUT, Leaf, Tensor, leading, recorded, wrap
 from .dtypes import get_default_dtype, native, result_type
 from .duck import TRACES, Array, as_array
 from .errors import DtypeError, TensorError
@@ -103,7 +103,8 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         second = u if b_of_a else pick_b((u, v, y))
         if m is None:
             return leading(op, n, 1, second, None, y)
-        n.fan = MORE[n.fan]
+        if type(n) is not Leaf:
+            n.fan = MORE[n.fan]
         return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), (n, 1, second, None), y)
 
     return call
@@ -133,12 +134,14 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
             return record(op, y, (u, v, w), (m, n, o), ())
         if type(y) is not ndarray:
             y = as_array(y)
-        o.fan = MORE[o.fan]
+        if type(o) is not Leaf:
+            o.fan = MORE[o.fan]
         third = (o, 2, () if c_of_none else pick_c((u, v, w, y)), None)
         second = u if b_of_a else pick_b((u, v, w, y))
         if m is None:
             return leading(op, n, 1, second, third, y)
-        n.fan = MORE[n.fan]
+        if type(n) is not Leaf:
+            n.fan = MORE[n.fan]
         return leading(op, m, 0, v if a_of_b else pick_a((u, v, w, y)), (n, 1, second, third), y)
 
     return call

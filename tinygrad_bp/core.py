@@ -32,9 +32,9 @@ PLAIN = -2  # the role of a saved value that is no tensor: an axis, a shape, a c
 KEEP = -1  # the key of the hook that keeps a gradient (`retain_grad`): it runs last, and stays with its tensor
 
 
-# How many nodes lead to a node, as far as it matters, and what that becomes with one more: MORE[fan]. A leaf stays one.
-UNUSED, ONE, SEVERAL, LEAF, NEVER = range(5)
-MORE = (ONE, SEVERAL, SEVERAL, LEAF)
+# How many nodes lead to a node, as far as it matters, and what that becomes with one more, MORE[fan]; unused in leaves.
+UNUSED, ONE, SEVERAL, NEVER = range(4)
+MORE = (ONE, SEVERAL, SEVERAL)
 FREED = -1  # the index in a node whose edges were dropped by a backward pass
 NO_EDGE: tuple[Any, ...] = (None, 0, (), None)
 
@@ -144,7 +144,6 @@ class Leaf(Node):
         """The end at a tensor; or, without one, the end of a way that leads nowhere, for values like an array."""
         array = like if tensor is None else tensor.array
         super().__init__(_LeafOp, (), array.shape, array.dtype)
-        self.fan = LEAF
         self.owner: Any = nobody if tensor is None else weakref.ref(tensor)
         self.taken: Any = nobody  # the `.grad` that somebody read, who may keep it longer than its tensor
 
@@ -274,7 +273,7 @@ def recorded(op: Any, edges: Sequence[tuple[Any, ...]], array: Any) -> FullTenso
 
 def leading(op: Any, parent: Any, index: int, saved: Any, more: Any, array: Any) -> FullTensor:
     """The same, with edges as a node holds them; written out, since a small network spends its time here."""
-    if parent is not None:
+    if type(parent) is not Leaf:
         parent.fan = MORE[parent.fan]
     node: Node = _new(Node)
     node.op = op

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .alarms import heard, rings, silence, warn
-from .core import FREED, KEEP, LEAF, NEVER, ONE, Node, Tensor, wrap
+from .core import FREED, KEEP, NEVER, ONE, Leaf, Node, Tensor, wrap
 from .duck import TRACES, Array, tracing
 from .errors import GraphError, ShapeError
 from .kernels import total
@@ -40,14 +40,14 @@ def run_backward(
     view of it); the first addition makes it ours, later ones add in place.
     """
     single = SURE if targets is None and len(roots) == 1 else NEVER
-    end = LEAF if targets is None else NEVER
+    end = Leaf if targets is None else None
     waiting, live = _count_consumers(roots, targets, single, end)
     totals: dict[Node, tuple[Any, bool]] = {}
     ready: list[tuple[Node, Any, bool]] = []
     found: list[tuple[Node, Any, bool]] = []
     for node, g in (roots if live is None else [root for root in roots if root[0] in live]):
         _arrive(node, g, True, create, end, waiting, totals, ready)
-    _walk(ready, found, totals, (waiting, live, targets, single, end, retain, create))
+    _walk(ready, found, totals, (waiting, live, targets, end, retain, create))
     for node, (g, borrowed) in totals.items():
         found.append((node, run_hooks(node, g, create), True) if node.hooks else (node, g, borrowed))
     return found
@@ -55,7 +55,7 @@ def run_backward(
 
 def _walk(ready: list[Any], found: list[Any], totals: dict[Node, Any], settings: tuple[Any, ...]) -> None:
     """Every node that is or becomes ready, each once."""
-    waiting, live, targets, single, end, retain, create = settings
+    waiting, live, targets, end, retain, create = settings
     while ready:
         node, g, borrowed = ready.pop()
         if node.hooks:
@@ -84,12 +84,12 @@ def _walk(ready: list[Any], found: list[Any], totals: dict[Node, Any], settings:
                 except TypeError as error:
                     new = _noisy(error, rules[index], g, saved, parent, node)
                 lent = create or new is g or new.base is not None
-                if parent.fan == single:
-                    ready.append((parent, new, lent))
-                elif parent.fan == end and parent not in totals:
+                if type(parent) is end and parent not in totals:
                     totals[parent] = new, lent
-                else:
+                elif type(parent) is end or parent in waiting:
                     _arrive(parent, new, lent, create, end, waiting, totals, ready)
+                else:  # a single consumer; not asked of `fan` again, since rules and hooks may have recorded more
+                    ready.append((parent, new, lent))
             if more is None:
                 break
             parent, index, saved, more = more
@@ -124,7 +124,7 @@ def _noisy_sum(error: TypeError, so_far: Any, new: Any, in_place: bool) -> Any:
 
 
 def _arrive(
-    node: Node, new: Any, borrowed: bool, create: bool, end: int, waiting: Any, totals: Any, ready: list[Any]
+    node: Node, new: Any, borrowed: bool, create: bool, end: Any, waiting: Any, totals: Any, ready: list[Any]
 ) -> None:
     """Add a contribution to a node's total; with the last one the node is ready."""
     if node in totals:
@@ -134,7 +134,7 @@ def _arrive(
             new, borrowed = so_far + new if lent else np.add(so_far, new, out=so_far), create and lent
         except TypeError as error:
             new, borrowed = _noisy_sum(error, so_far, new, not lent), False
-    if node.fan == end:
+    if type(node) is end:
         totals[node] = new, borrowed
         return
     waiting[node] -= 1
@@ -146,7 +146,7 @@ def _arrive(
 
 
 def _count_consumers(
-    roots: Sequence[tuple[Node, Any]], targets: set[Node] | None, single: int, end: int
+    roots: Sequence[tuple[Node, Any]], targets: set[Node] | None, single: int, end: Any
 ) -> tuple[dict[Node, int], set[Node] | None]:
     """How many contributions each node waits for, and, where `targets` are given, the nodes that lead to one.
 
@@ -164,11 +164,10 @@ def _count_consumers(
             freed = node  # it may lead to what is asked for
             break
         while True:
-            fan = parent.fan
-            if fan == single:
-                order.append(parent)
-            elif fan != end:
-                if parent in waiting:
+            if type(parent) is not end:
+                if parent.fan == single:
+                    order.append(parent)
+                elif parent in waiting:
                     waiting[parent] += 1
                 else:
                     waiting[parent] = 1
