@@ -161,7 +161,7 @@ celu = elementwise(
     lambda g, x, alpha: np.where(x > 0, g, g * np.exp(np.minimum(x, 0) / alpha)),
     front=_not_0,
     method=False,
-    cases=({}, {"alpha": 0.4}),
+    cases=({}, {"alpha": 0.5}),
     layer=Layer("CELU", at=(-0.6321, 0, 2), inplace=True),
 )
 
