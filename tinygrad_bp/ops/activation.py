@@ -168,7 +168,7 @@ celu = elementwise(
     lambda g, x, alpha: np.where(x > 0, g, g * np.exp(np.minimum(x, 0) / alpha)),
     front=_not_0,
     method=False,
-    cases=({}, {"alpha": 0.4}),
+    cases=({}, {"alpha": 0.5}),
     singular={"at 0 the curvature steps": lambda x: x == 0},
     layer=Layer("CELU", at=(-0.6321, 0, 2), inplace=True),
 )
