@@ -45,7 +45,7 @@ KNOWN = {
     ("power|pow", "float", "", "second"): "where the exponent is 0 PyTorch forgets that it may change",
     ("cumprod", "float", "e-308", "second"): "PyTorch divides by numbers that vanish",
     ("norm", "float", "", "first"): "PyTorch's sign of NaN is 0",
-    ("softsign", "int32|int64", "", "value"): "PyTorch's 1 + |x| wraps around",
+    ("softsign", "int", "", "value"): "PyTorch's 1 + |x| wraps around",
 }
 UNLIKE = {"cosine_similarity": "a length below eps counts as eps and is none of x; PyTorch's gradient goes through it"}
 
