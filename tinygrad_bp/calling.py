@@ -75,12 +75,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
     def call(a: Any, b: Any) -> Any:
         u, m = (a.array, a.node) if isinstance(a, Tensor) else (operand(a, op), None)
         v, n = (b.array, b.node) if isinstance(b, Tensor) else (b if type(b) is float else operand(b, op), None)
-        if type(u) is type(v) is ndarray:
-            if not u.dtype is v.dtype is not HALF:
-                if op.adds_up:
-                    return apply(op, (a, b, *left_out), ())
-                u, v = promote((u, v))
-        elif TRACES:
+        if not (u.dtype is v.dtype is not HALF if type(u) is type(v) is ndarray else not TRACES):
             if op.adds_up:
                 return apply(op, (a, b, *left_out), ())
             u, v = promote((u, v))
