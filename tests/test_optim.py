@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import tinygrad_bp as tg
 from tinygrad_bp import errors, nn, optim
 from tinygrad_bp.optim import flat
+from tinygrad_bp.optim.listing import declared
 
 SEED = st.integers(0, 2**32 - 1)
 
@@ -316,3 +317,45 @@ def test_clipping_by_value() -> None:
     assert p.grad.tolist() == [-2, 0.5, 2]
     with pytest.raises(errors.ArgumentError, match="negative"):
         nn.utils.clip_grad_value_([p], -1)
+
+
+# ------------------------------------------------------------------------------------------- every declared method
+
+
+def variants(method: Any) -> list[dict[str, Any]]:
+    """The defaults, and each setting once otherwise; all flags together."""
+    found: list[dict[str, Any]] = [{}]
+    for name, one in method.settings.items():
+        if one.implementation:
+            continue
+        if isinstance(one.default, bool):
+            found.append({name: True})
+        elif isinstance(one.default, tuple):
+            found.append({name: tuple(0.5 * x for x in one.default)})
+        else:
+            found.append({name: 0.05 if not one.default else one.default * 0.75})
+    return found
+
+
+@pytest.mark.parametrize("name", declared())
+def test_every_method_is_pytorchs(name: str) -> None:
+    """50 steps in float64, some of them without a gradient for one parameter; the state has PyTorch's names."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(5)
+    start, grads = [rng.normal(size=s) for s in ((3, 2), (4,), ())], rng.normal(size=(50, 11))
+    for options in variants(declared()[name]):
+        theirs = torch.optim, [torch.nn.Parameter(torch.tensor(x)) for x in start]
+        sides = [theirs, (optim, [nn.Parameter(tg.tensor(x)) for x in start])]
+        try:
+            made = [getattr(lib, name)(params, **options) for lib, params in sides]
+        except ValueError:  # this setting needs another one
+            continue
+        for step, g in enumerate(grads):
+            for (_, params), optimizer in zip(sides, made, strict=True):
+                for p, part in zip(params, (g[:6].reshape(3, 2), g[6:10], g[10]), strict=True):
+                    make = torch.tensor if isinstance(p, torch.Tensor) else tg.tensor
+                    p.grad = None if step % 7 == 3 and p.ndim == 1 else make(np.asarray(part))
+                optimizer.step()
+        for p, q in zip(sides[0][1], sides[1][1], strict=True):
+            np.testing.assert_allclose(q.detach().numpy(), p.detach().numpy(), rtol=1e-10, err_msg=str(options))
+            assert list(made[1].state[q]) == list(made[0].state[p]), options
