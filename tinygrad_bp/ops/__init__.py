@@ -1,30 +1,14 @@
 """The tables. One line of a table is one operation; importing this package fills the REGISTRY.
 
-transcendental (the calculus page) → arithmetic → comparison → reductions → norms → shapes → copies → joining →
-indexing → parts → selection → linalg → einsum → activation → loss. Read `../methods.py` next.
+Every file here is a table, and is listed nowhere. To read them in order: transcendental (the calculus page) →
+arithmetic → comparison → reductions → norms → shapes → copies → joining → indexing → parts → selection → linalg →
+einsum → activation → loss. Read `../methods.py` next.
 """
 
-from ..alarms import silence
-from . import (
-    activation,
-    arithmetic,
-    comparison,
-    copies,
-    einsum,
-    indexing,
-    joining,
-    linalg,
-    loss,
-    norms,
-    parts,
-    reductions,
-    selection,
-    shapes,
-    transcendental,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-for table in (
-    transcendental, arithmetic, comparison, reductions, norms, shapes, copies, joining, indexing, parts, selection,
-    linalg, einsum, activation, loss,
-):  # fmt: skip
-    silence(vars(table))
+from ..alarms import silence
+
+for _file in iter_modules(__path__):
+    silence(vars(import_module(f"{__name__}.{_file.name}")))
