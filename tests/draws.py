@@ -19,6 +19,7 @@ import tinygrad_bp as tg
 from tinygrad_bp.core import wrap
 from tinygrad_bp.declare import Case, Op
 from tinygrad_bp.grammar import grammar
+from tinygrad_bp.joint import OutputOp
 
 Array = NDArray[Any]
 AWKWARD = ((), (0,), (1,), (1, 1), (2, 0, 3), (1, 3), (3, 1, 2))
@@ -158,9 +159,18 @@ def pull(ys: Sequence[Any], xs: Sequence[Any], ws: Sequence[Any], **options: Any
     return list(tg.autograd.grad(ys, xs, ws, materialize_grads=True, **options))
 
 
-def contributions(op: Op, y: Any, w: Array) -> list[tuple[Any, Any]]:
+def way_back(y: Any, w: Any) -> tuple[Any, Any]:
+    """(the node of the operation that made y, the cotangent that arrives there): one of several outputs leads to it."""
+    node = y.grad_fn
+    return (node.edges[0][0], node.op.rules[0](w)) if isinstance(node.op, OutputOp) else (node, w)
+
+
+def contributions(op: Op, y: Any, w: Array, rules: Any = None) -> list[tuple[Any, Any]]:
     """(parent node, what the rule gives for it), before the engine undoes any broadcasting."""
-    return [(parent, op.rules[index](w, *saved)) for parent, index, saved in y.grad_fn.edges]
+    node, g = way_back(y, w)
+    if node.op.name != op.name:  # a 0-d input counted as a vector, and the result was made 0-d again
+        return []
+    return [(parent, (rules or op.rules)[index](g, *saved)) for parent, index, saved in node.edges]
 
 
 def numpy_call(function: Any, op: Op, inputs: Sequence[Any], named: dict[str, Any]) -> Any:

@@ -31,6 +31,7 @@ from draws import (
     refused,
     run,
     values,
+    way_back,
 )
 from hypothesis import assume
 from references import complex_step, directional, inner, numeric_gradient
@@ -225,8 +226,8 @@ def both_readers_agree(op: Op, d: Draw) -> bool:
                 close(np.asarray(scalar), np.asarray(array))
     if op.rules is not op.pure:
         for y, w in zip(ys, ws, strict=True):
-            for _, index, saved in y.grad_fn.edges:
-                close(np.asarray(op.rules[index](w, *saved)), np.asarray(op.pure[index](w, *saved)))
+            for (_, fast), (_, pure) in zip(contributions(op, y, w), contributions(op, y, w, op.pure), strict=True):
+                close(np.asarray(fast), np.asarray(pure))
     return True
 
 
@@ -258,7 +259,7 @@ def forward_and_reverse_are_adjoint(op: Op, d: Draw) -> bool:
 
 def saved_arrays(ys: Sequence[Any]) -> Iterator[tuple[int, int, Array]]:
     for y in ys:
-        for _, index, saved in y.grad_fn.edges:
+        for _, index, saved in way_back(y, None)[0].edges:
             for place, value in enumerate(saved):
                 if isinstance(value, np.ndarray):
                     yield index, place, value
@@ -321,7 +322,8 @@ def node_keeps_what_rules_name(op: Op, d: Draw) -> bool:
     _, ys = recorded(op, d)
     for index, place, _ in saved_arrays(ys):
         names = getattr(op.pure[index], "reads", None) or parameters(op.written[min(index, len(op.written) - 1)])
-        read = names[1:][place : place + 1]  # beyond the names: *xs
+        after = sum(n.startswith("g_") for n in names) - 1 if op.outputs else 1  # the forms of the outputs come first
+        read = names[after:][place : place + 1]  # beyond the names: *xs
         assert not any(name.endswith("_shape") for name in read), "a shape was asked for and an array kept"
     named = {n for rule in op.written for n in parameters(rule)}
     fresh = [x.copy() for x in d.arrays]
@@ -334,7 +336,8 @@ def node_keeps_what_rules_name(op: Op, d: Draw) -> bool:
     output, node = weakref.ref(value.array), value.grad_fn
     del value, fresh, ys, held
     gc.collect() if any(r() is not None for n, r in refs.items() if n not in named) else None
-    kept = {n for n, r in refs.items() if r() is not None} | ({"y"} if output() is not None else set())
+    first = op.outputs[0] if op.outputs else "y"
+    kept = {n for n, r in refs.items() if r() is not None} | ({first} if output() is not None else set())
     assert kept <= named, f"the node keeps {kept - named}, which no rule reads"
     return node is not None
 

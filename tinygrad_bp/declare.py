@@ -92,6 +92,7 @@ class Op:
         self.key = ""  # its name in the REGISTRY
         self.word, self.doc = word, doc
         self.call: Any = None
+        self.grammar: Any = None  # how it is called: made by `grammar.py` when a keyword is first used
         self._compute(forward, rules, options)
         self._spell(options)
         take = options.pop

@@ -8,7 +8,6 @@ either spelling works everywhere. Read `methods.py` next.
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -20,10 +19,11 @@ USUAL = {"axis": "dim", "keepdims": "keepdim", "b": "other"}
 DTYPE = Parameter("dtype", Parameter.KEYWORD_ONLY, default=None)
 
 
-@cache
 def grammar(op: Op) -> Grammar:
     """The grammar of an operation, made once."""
-    return Grammar(op)
+    if op.grammar is None:
+        op.grammar = Grammar(op)
+    return op.grammar  # type: ignore[no-any-return]
 
 
 def declared(op: Op) -> list[Parameter]:

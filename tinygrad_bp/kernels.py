@@ -111,6 +111,8 @@ def in_single(function: Any, last: bool = False) -> Any:
 
     def wide(*values: Any) -> Any:
         y = function(*[x.astype(SINGLE) if getattr(x, "dtype", None) is HALF else x for x in values])
+        if last and type(y) is tuple:
+            return tuple([part.astype(HALF) if part.dtype is SINGLE else part for part in y])
         return y.astype(HALF) if last else y
 
     return wide
