@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..axes import ALONG, normal_axes
+from ..axes import ALONG, ALONG_OR_ALL, normal_axes
 from ..declare import Case, composite, fused, linear, publish, reduction
-from ..dialect import is_array, running, total
+from ..dialect import is_array, reshape, running, total
 
 size_of = math.prod
 TIE = "a tie shares the gradient"
@@ -98,6 +98,28 @@ amin = reduction(
     lambda g, x, y, axis: g * _chosen(x, y) / total(_chosen(x, y).astype(g.dtype), axis, True),
     singular={TIE: _tied},
     numpy=(np.amin, np.min, np.minimum.reduce),
+)
+def _shared(g: Any, x: Any, y: Any, axis: int | None) -> Any:
+    """g at the entries of x that are y, the folded axes put back; a tie shares it."""
+    axes = tuple(range(x.ndim)) if axis is None else (axis,)
+    kept = tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
+    here = _chosen(x, reshape(y, kept))
+    return reshape(g, kept) * here / total(here.astype(g.dtype), axes, True)
+
+
+def _ties(x: Any, axis: int | None) -> Any:
+    least, most = np.min(x, axis, keepdims=True), np.max(x, axis, keepdims=True)
+    return (np.sum(x == least, axis, keepdims=True) > 1) | (np.sum(x == most, axis, keepdims=True) > 1)
+
+
+aminmax = fused(
+    lambda x, axis=None, keepdims=False: (np.min(x, axis, keepdims=keepdims), np.max(x, axis, keepdims=keepdims)),
+    "the smallest and the largest entry, in all or along an axis; a tie shares the gradient",
+    lambda g_min, g_max, x, min, max, axis: _shared(g_min, x, min, axis) + _shared(g_max, x, max, axis),
+    outputs=("min", "max"),
+    singular={TIE: lambda x, axis: _ties(x, axis)},
+    axis=ALONG_OR_ALL,
+    cases=(Case((2, 3)), Case((2, 3), axis=1), Case((3, 2), axis=0, keepdims=True), Case((), axis=0)),
 )
 median_of = reduction(
     lambda x, axis, keepdims: _middle(x, axis, keepdims),
