@@ -17,7 +17,7 @@ from . import autograd
 from . import creation as _creation
 from . import dtypes as _dtypes
 from . import errors as _errors
-from . import mode as _mode
+from . import modes as _modes
 from . import sampling as _sampling
 from . import utilities as _utilities
 from ._tensor import Tensor
@@ -28,7 +28,7 @@ from .dtypes import *  # noqa: F403
 from .errors import *  # noqa: F403
 from .errors import no_attribute as _no_attribute
 from .methods import FUNCTIONS as _OPERATIONS
-from .mode import *  # noqa: F403
+from .modes import *  # noqa: F403
 from .sampling import *  # noqa: F403
 from .utilities import *  # noqa: F403
 
@@ -62,5 +62,5 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:  # a type checker is to know which names there are
     __getattr__ = _later
 
-_LISTS = (module.__all__ for module in (_creation, _dtypes, _errors, _mode, _sampling, _utilities))
+_LISTS = (module.__all__ for module in (_creation, _dtypes, _errors, _modes, _sampling, _utilities))
 __all__ = ["Size", "Tensor", "autograd", "device", *(n for names in _LISTS for n in names), *_LATER, *_OPERATIONS]

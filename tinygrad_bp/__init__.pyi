@@ -13,6 +13,7 @@ from . import optim as optim
 from . import random as random
 from . import serialize as serialize
 from . import testing as testing
+from ._tensor import AminmaxResult
 from ._tensor import Tensor as Tensor
 from .axes import Axes
 from .calling import Operand
@@ -66,12 +67,12 @@ from .errors import NonFiniteError as NonFiniteError
 from .errors import ShapeError as ShapeError
 from .errors import StateDictError as StateDictError
 from .errors import TensorError as TensorError
-from .mode import enable_grad as enable_grad
-from .mode import inference_mode as inference_mode
-from .mode import is_grad_enabled as is_grad_enabled
-from .mode import is_inference_mode_enabled as is_inference_mode_enabled
-from .mode import no_grad as no_grad
-from .mode import set_grad_enabled as set_grad_enabled
+from .modes import enable_grad as enable_grad
+from .modes import inference_mode as inference_mode
+from .modes import is_grad_enabled as is_grad_enabled
+from .modes import is_inference_mode_enabled as is_inference_mode_enabled
+from .modes import no_grad as no_grad
+from .modes import set_grad_enabled as set_grad_enabled
 from .ops.selection import Found
 from .random import Generator as Generator
 from .random import default_generator as default_generator
@@ -115,11 +116,7 @@ def addmm(
 def all(input: Operand, dim: Axes = ..., keepdim: builtins.bool = ...) -> Tensor: ...
 def amax(input: Operand, dim: Axes = ..., keepdim: builtins.bool = ...) -> Tensor: ...
 def amin(input: Operand, dim: Axes = ..., keepdim: builtins.bool = ...) -> Tensor: ...
-def aminmax(
-    input: Operand,
-    dim: builtins.int | None = ...,
-    keepdim: builtins.bool = ...,
-) -> builtins.tuple[Tensor, Tensor]: ...
+def aminmax(input: Operand, dim: builtins.int | None = ..., keepdim: builtins.bool = ...) -> AminmaxResult: ...
 def any(input: Operand, dim: Axes = ..., keepdim: builtins.bool = ...) -> Tensor: ...
 def arccos(input: Operand) -> Tensor: ...
 def arccosh(input: Operand) -> Tensor: ...

@@ -22,7 +22,7 @@ PARTS: tuple[dict[str, Any], ...] = (
 )
 for part in PARTS:
     for name, method in part.items():
-        if getattr(method, "__qualname__", "").startswith(("Methods.", "Copies.", "backward_method")):
+        if getattr(method, "__code__", None) and method.__code__.co_varnames[:1] == ("self",):
             method.__name__, method.__qualname__ = name, f"Tensor.{name}"  # what an error of the call calls it
         setattr(Tensor, name, method)
 

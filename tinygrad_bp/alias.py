@@ -23,7 +23,7 @@ import numpy as np
 from .core import KEEP, Leaf, Node, Tensor, nobody, wrap
 from .duck import Duck
 from .errors import InplaceError
-from .mode import MODE
+from .modes import MODE
 
 _new: Any = object.__new__
 NO_GRAD = "was made under no_grad"

@@ -59,6 +59,11 @@ def _named(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     return () if isinstance(axis, tuple | list) and not axis else normal_axes(axis, ndim, op)
 
 
+def _listed(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
+    axes = each_axis(axis, ndim, op)
+    return axes if ndim else ()
+
+
 class Axis(NamedTuple):
     """How a parameter called `axis` is read."""
 
@@ -71,4 +76,5 @@ ALONG = Axis(normal_axis, vector=True)  # the operation goes along one axis: cum
 ALONG_OR_ALL = Axis(_or_none, vector=True)  # along one axis, or over all entries: argmax, max
 PLACE = Axis(normal_axis)  # one axis is meant, and a 0-d tensor is the operation's own business: gather, unbind
 SEVERAL = Axis(normal_axes)  # any number of axes; None and () mean all: sum, count_nonzero
-NAMED = Axis(_named)  # any number of axes; None means all, and () none: all, any, flip, squeeze
+NAMED = Axis(_named)  # any number of axes; None means all, and () none: all, any, squeeze
+LISTED = Axis(_listed)  # any number of axes, and they must be named: flip

@@ -19,7 +19,7 @@ from .duck import TRACES, Array, as_array
 from .errors import DtypeError, TensorError
 from .joint import outputs_of
 from .kernels import HALF
-from .mode import MODE
+from .modes import MODE
 from .refusals import UNCLEAR, no_tensor, once_more, unclear
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def unary(op: Op) -> Callable[[Any], Any]:
     forward, pick = op.forward, op.pick[0]
     of_input, of_output = op.roles[0] == (0,), op.roles[0] == (OUTPUT,)
 
-    def call(x: Any) -> Any:
+    def call(input: Any) -> Any:
+        x = input  # PyTorch's name for it
         array, node = (x.array, x.node) if isinstance(x, Tensor) else (as_array(operand(x, op)), None)
         try:
             y = forward(array)

@@ -20,7 +20,7 @@ from .dtypes import dtype_of, float16, float32, float64, int8, int16, int32, int
 from .duck import CHANGES, as_array
 from .errors import DtypeError, GraphError, ShapeError
 from .kernels import converted
-from .mode import MODE
+from .modes import MODE
 from .ops.copies import cast, clone, contiguous
 
 CPU = device()

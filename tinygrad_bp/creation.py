@@ -20,7 +20,7 @@ from .duck import TRACES, Array, Duck, tracing
 from .errors import DtypeError, ShapeError, kind_of, require_numbers, require_whole
 from .fitting import numbers, stored, within
 from .kernels import blank_like
-from .mode import MODE
+from .modes import MODE
 from .ops.shapes import sizes
 
 if TYPE_CHECKING:

@@ -151,7 +151,7 @@ class Op:
         self.internal: bool = take("internal", False)  # a part of others, with no name in `tg`
         self.public: Any = take("public", not self.internal)  # True, False, or the function that it is in `tg`
         self.method: Any = take("method", not self.internal)  # True, False, or the function that is the method
-        usual = self.word == "elementwise" and self.method is True
+        usual = self.word == "elementwise" and self.method is True and not self.outputs
         self.in_place: bool = take("in_place", usual)  # whether there is a form that writes: `t.exp_()`
         self.alias: tuple[str, ...] = tuple(take("alias", ()))  # its other names
         self.torch: dict[str, Any] = take("torch", {})  # our parameter → PyTorch's name for it, or several
@@ -166,7 +166,10 @@ class Op:
     @cached_property
     def result(self) -> Any:
         """What several outputs come in: a tuple with names."""
-        return namedtuple(self.key, self.outputs)
+        make: Any = namedtuple  # whose names a type checker would want to know
+        found = make(self.key, self.outputs)
+        found.__reduce__ = lambda values: (result_of, (self.key, tuple(values)))
+        return found
 
     @cached_property
     def halves(self) -> Op:
@@ -178,6 +181,11 @@ class Op:
         twin.adds_up, twin.forward = False, in_single(self.forward, last=True)
         twin.rules, twin.pure = tuple(map(in_single, self.rules)), tuple(map(in_single, self.pure))
         return twin
+
+
+def result_of(key: str, values: tuple[Any, ...]) -> Any:
+    """The outputs of an operation in their named tuple, as `pickle` rebuilds it."""
+    return REGISTRY[key].result(*values)
 
 
 def parameters(function: Any) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from .core import Tensor, recorded, wrap
 from .dtypes import native
 from .duck import Array, as_array
 from .errors import DtypeError, ShapeError
-from .mode import MODE
+from .modes import MODE
 from .refusals import UNCLEAR, once_more, unclear
 
 if TYPE_CHECKING:

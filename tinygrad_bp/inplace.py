@@ -21,7 +21,7 @@ from .duck import Duck, as_array
 from .errors import DtypeError, InplaceError, ShapeError
 from .fitting import numbers, stored
 from .memory import coincide, stamp
-from .mode import MODE
+from .modes import MODE
 from .ops.indexing import getitem, put
 from .ops.keys import steps
 from .ops.keys import write as write_at

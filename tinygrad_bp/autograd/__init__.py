@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..errors import no_attribute
-from ..mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from ..modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 from .hooks import RemovableHandle
 from .passes import backward, grad
 

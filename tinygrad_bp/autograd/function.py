@@ -22,7 +22,7 @@ from ..errors import DtypeError, GraphError, ShapeError
 from ..inplace import adopt, refuse
 from ..joint import Parts, output_node
 from ..memory import CLOCK, check_saved, stamp
-from ..mode import MODE
+from ..modes import MODE
 from .inside import Forward, standing
 
 

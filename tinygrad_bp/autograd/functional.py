@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core import Tensor, wrap
 from ..errors import DtypeError, GraphError, ShapeError
-from ..mode import enable_grad
+from ..modes import enable_grad
 from .passes import grad
 
 

@@ -16,7 +16,7 @@ from ..duck import TRACES, Array, as_array, tracing
 from ..engine import run_backward
 from ..errors import GraphError, ShapeError
 from ..memory import buffer_of, coincide, stamp
-from ..mode import MODE, enable_grad
+from ..modes import MODE, enable_grad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

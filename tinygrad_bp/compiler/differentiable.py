@@ -18,7 +18,7 @@ from ..core import PLAIN, Node, Tensor, wrap
 from ..errors import CompileError, GraphError
 from ..joint import Parts, output_node
 from ..memory import CLOCK, check_saved
-from ..mode import MODE
+from ..modes import MODE
 from .passes import optimise
 from .program import ARGUMENT, RESULT, SETTING, Call, Program, Value
 from .results import Inner, Made, Part

@@ -16,7 +16,7 @@ from .. import pytree
 from ..core import Tensor, wrap
 from ..errors import ArgumentError, CompileError
 from ..files import atomic_write, path_text
-from ..mode import no_grad
+from ..modes import no_grad
 from ..nn.module import Module
 from ..optim.flat import moved_back
 from ..serialize import save_npz

@@ -17,7 +17,7 @@ from .. import pytree
 from ..core import Tensor, wrap
 from ..duck import CHANGES
 from ..memory import CLOCK
-from ..mode import MODE
+from ..modes import MODE
 from ..pytree import plain_container
 from .kinds import by_value, same_value
 from .places import ArrayOfOne, Attributes, Cache, Members, Missing, Numbers, Place

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from ..modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 # What a step may return as it is.
 RETURNABLE = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, type)

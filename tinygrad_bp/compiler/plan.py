@@ -22,7 +22,7 @@ from ..dtypes import get_default_dtype
 from ..duck import CHANGES
 from ..errors import CompileError
 from ..memory import STAMPS, buffer_of, stamp_all
-from ..mode import MODE
+from ..modes import MODE
 from ..optim.flat import WAITING
 from .capture import holds
 from .differentiable import Backward, cut

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dtypes import get_default_dtype, set_default_dtype
-from ..mode import MODE
+from ..modes import MODE
 from ..snapshot import Containers, Generators
 from .capture import holds
 from .kinds import in_python

@@ -15,7 +15,7 @@ from ..core import FREED, KEEP, Leaf, Tensor
 from ..duck import Array
 from ..engine import run_backward, run_hooks
 from ..errors import CompileError, TensorError
-from ..mode import MODE
+from ..modes import MODE
 from .capture import RETURNABLE
 from .effects import hung_on
 from .program import ARGUMENT, Value

@@ -15,7 +15,7 @@ import numpy as np
 from .. import pytree
 from ..core import Leaf, Tensor, wrap
 from ..errors import ArgumentError, DtypeError, GraphError, InplaceError, NonFiniteError
-from ..mode import MODE, overwriters
+from ..modes import MODE, overwriters
 from .sandbox import Sandbox
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from .. import random
 from ..core import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError, guessing, require_numbers
 from ..inplace import put_in, refuse
-from ..mode import no_grad
+from ..modes import no_grad
 
 GAINS = {
     "linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75,

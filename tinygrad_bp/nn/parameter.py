@@ -9,7 +9,7 @@ from ..alarms import warn_left
 from ..core import Leaf, require_float
 from ..creation import array_of
 from ..dtypes import native
-from ..mode import MODE
+from ..modes import MODE
 
 
 class Parameter(Tensor):

@@ -181,7 +181,7 @@ round = elementwise(
     front=_decimals,
     flat=True,
     operators=("round",),
-    numpy=(np.round,),
+    numpy=(np.round, np.around),
     cases=({}, {"decimals": 1}),
     singular={STEP: lambda x, decimals: np.remainder(x * 10.0**decimals, 1) == 0.5},
 )

@@ -185,8 +185,10 @@ def outer(a: Any, b: Any) -> Any:
 )
 def addmm(x: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Any:
     """beta · x + alpha · (a @ b)."""
-    y = mm(a, b)
-    return (x if beta == 1 else beta * x) + (y if alpha == 1 else alpha * y)
+    y = mm(a, b) if alpha == 1 else alpha * mm(a, b)
+    if beta == 0:  # then NaN in x counts for nothing either
+        return y + np.zeros(np.broadcast_shapes(x.shape, y.shape), x.dtype)
+    return (x if beta == 1 else beta * x) + y
 
 
 def _places(shape: Any, offset: int, i: int, j: int) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:

@@ -49,6 +49,7 @@ def max(x: Any, axis: int, keepdims: bool = False) -> Found: ...
 @overload
 def max(x: Any, axis: Tensor, /) -> Tensor: ...
 @composite(
+    torch={"axis": ("dim", "other")},
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case((2, 3), (3,))),
 )
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -66,6 +67,7 @@ def min(x: Any, axis: int, keepdims: bool = False) -> Found: ...
 @overload
 def min(x: Any, axis: Tensor, /) -> Tensor: ...
 @composite(
+    torch={"axis": ("dim", "other")},
     cases=(Case((2, 3)), Case((2, 3), axis=1), Case((2, 3), axis=0, keepdims=True), Case((2, 3), (3,))),
 )
 def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

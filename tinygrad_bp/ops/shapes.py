@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dialect, kernels
 from ..alias import shares
-from ..axes import NAMED, PLACE, each_axis, normal_axis
+from ..axes import LISTED, NAMED, PLACE, each_axis, normal_axis
 from ..core import Tensor
 from ..declare import Case, composite, linear, publish
 from ..duck import Duck
@@ -153,9 +153,9 @@ flip = linear(
     "back to front along axes",
     lambda g, axis: np.flip(g, axis),
     front=_flip,
-    axis=NAMED,
+    axis=LISTED,
     torch={"axis": "dims"},
-    numpy={np.flip: lambda m, axis=None: m.flip(axis)},
+    numpy={np.flip: lambda m, axis=None: m.flip(tuple(range(m.ndim)) if axis is None else axis)},
     cases=(Case((2, 3), axis=(1,)), Case((2, 3), axis=(0, 1))),
 )
 
@@ -262,7 +262,7 @@ def movedim(x: Any, source: int | Sequence[int], destination: int | Sequence[int
     if len(here) != len(there):
         raise ShapeError(f"movedim: {len(here)} dimensions cannot go to {len(there)} places")
     if not x.ndim:
-        return x
+        return permute(x, ())
     rest = iter([i for i in range(x.ndim) if i not in here])
     place = dict(zip(there, here, strict=True))
     return permute(x, tuple(place[i] if i in place else next(rest) for i in range(x.ndim)))

@@ -71,7 +71,8 @@ class Adam(Method):
             p *= 1 - lr * weight_decay
         elif weight_decay:
             g = g + weight_decay * p
-        exp_avg += (1 - beta1) * (g - exp_avg)
+        exp_avg *= beta1
+        exp_avg += (1 - beta1) * g
         exp_avg_sq *= beta2
         exp_avg_sq += (1 - beta2) * g * g
         v = exp_avg_sq if max_exp_avg_sq is None else np.maximum(max_exp_avg_sq, exp_avg_sq, out=max_exp_avg_sq)

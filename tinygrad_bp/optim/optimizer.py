@@ -15,7 +15,7 @@ from ..core import Tensor
 from ..duck import CHANGES, TRACES, tracing
 from ..errors import ArgumentError, DtypeError, InplaceError, ShapeError, kind_of
 from ..memory import stamp_all
-from ..mode import enable_grad
+from ..modes import enable_grad
 from ..nn.state import zero_grad
 from .given import listed, read_state, require_kinds, require_leaf
 

@@ -68,7 +68,8 @@ class RMSprop(Method):
         square_avg += (1 - alpha) * g * g
         v = square_avg
         if grad_avg is not None:
-            grad_avg += (1 - alpha) * (g - grad_avg)
+            grad_avg *= alpha
+            grad_avg += (1 - alpha) * g
             v = v - grad_avg * grad_avg
         step = g / (np.sqrt(v) + eps)
         if momentum_buffer is not None:

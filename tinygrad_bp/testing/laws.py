@@ -74,7 +74,7 @@ class Trial:
     def backward(self, outputs: list[Any], tell: Any = None) -> None:
         """Pull one random cotangent back from all outputs that have a graph."""
         from ..autograd import backward
-        from ..mode import overwriters
+        from ..modes import overwriters
 
         live = [y for y in outputs if y.requires_grad]
         rng = np.random.default_rng([*self.seed, 99])
