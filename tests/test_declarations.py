@@ -5,6 +5,7 @@ The operations here are declared with the usual words and never published; each 
 
 from __future__ import annotations
 
+import pickle
 from functools import reduce
 from math import prod
 from typing import Any
@@ -248,3 +249,22 @@ def test_the_linear_map_is_one_operation_with_and_without_a_bias() -> None:
     assert plain.grad_fn.op is biased.grad_fn.op
     assert len(plain.grad_fn.edges) == 2
     assert linear is not None
+
+
+def test_a_rule_that_was_forgotten_is_missed() -> None:
+    with pytest.raises(TypeError, match="it has 1 rules, for"):
+        fused(lambda a, b: a * b, "a · b", lambda g: g)
+
+
+def test_results_of_several_outputs_can_be_pickled() -> None:
+    found = tg.ones(2).aminmax()
+    again = pickle.loads(pickle.dumps(found))
+    assert type(again) is type(found)
+    assert again.min.item() == 1
+
+
+def test_functions_of_one_argument_take_it_by_name() -> None:
+    x = tg.tensor([0.5])
+    assert all(FUNCTIONS[name](input=x).shape == (1,) for name in ("exp", "tanh", "erf", "isnan", "neg"))
+    assert tg.max(x, other=2 * x).item() == 1
+    assert tg.addmm(tg.tensor(np.nan), tg.ones(1, 1), tg.ones(1, 1), beta=0).item() == 1

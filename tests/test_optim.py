@@ -359,3 +359,38 @@ def test_every_method_is_pytorchs(name: str) -> None:
         for p, q in zip(sides[0][1], sides[1][1], strict=True):
             np.testing.assert_allclose(q.detach().numpy(), p.detach().numpy(), rtol=1e-10, err_msg=str(options))
             assert list(made[1].state[q]) == list(made[0].state[p]), options
+
+
+def test_state_that_somebody_cleared_begins_anew() -> None:
+    for name, options in (("Adam", {}), ("SGD", {"momentum": 0.9}), ("RMSprop", {})):
+        one, other = nn.Parameter(tg.ones(3)), nn.Parameter(tg.ones(2))
+        fresh = nn.Parameter(tg.ones(3))
+        optimizer = getattr(optim, name)([one, other], lr=0.1, **options)
+        for _ in range(3):
+            one.grad, other.grad = tg.ones(3), tg.ones(2)
+            optimizer.step()
+        optimizer.state[one].clear()
+        with tg.no_grad():
+            one.copy_(fresh)
+        again = getattr(optim, name)([fresh], lr=0.1, **options)
+        for p in (one, other, fresh):
+            p.grad = tg.ones_like(p)
+        optimizer.step()
+        again.step()
+        np.testing.assert_array_equal(one.detach().numpy(), fresh.detach().numpy())
+
+
+def test_adam_keeps_small_gradients_and_large_ones() -> None:
+    """m is β1 m + (1 - β1) g, also where g is far smaller than m; √v is taken before it is scaled up."""
+    p = nn.Parameter(tg.ones(1))
+    optimizer = optim.Adam([p], lr=0.1, betas=(0.0, 0.9))
+    for g in (1.0, 1e-9):
+        p.grad = tg.tensor([g])
+        optimizer.step()
+    assert optimizer.state[p]["exp_avg"].item() == np.float32(1e-9)
+    q = nn.Parameter(tg.ones(1))
+    optimizer = optim.Adam([q], lr=0.1)
+    for _ in range(3):
+        q.grad = tg.tensor([1e18])
+        optimizer.step()
+    assert q.item() == pytest.approx(0.7, rel=1e-5)

@@ -71,6 +71,7 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
     forward = op.forward
     pick_a, pick_b, *_ = op.pick
     a_of_b, b_of_a = op.roles[0] == (1,), op.roles[1] == (0,)
+    a_of_none, b_of_none = op.roles[0] == (), op.roles[1] == ()
     left_out = (None,) * (len(op.inputs) - 2)  # a bias that is not given
 
     def call(a: Any, b: Any) -> Any:
@@ -95,13 +96,13 @@ def binary(op: Op) -> Callable[[Any, Any], Any]:
         if not MODE.grad:
             return unrecorded(op, y, (m, n))
         if n is None:
-            return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), None, y)
-        second = u if b_of_a else pick_b((u, v, y))
+            return leading(op, m, 0, v if a_of_b else () if a_of_none else pick_a((u, v, y)), None, y)
+        second = u if b_of_a else () if b_of_none else pick_b((u, v, y))
         if m is None:
             return leading(op, n, 1, second, None, y)
         if type(n) is not Leaf:
             n.fan = MORE[n.fan]
-        return leading(op, m, 0, v if a_of_b else pick_a((u, v, y)), (n, 1, second, None), y)
+        return leading(op, m, 0, v if a_of_b else () if a_of_none else pick_a((u, v, y)), (n, 1, second, None), y)
 
     return call
 
@@ -143,7 +144,7 @@ def ternary(op: Op) -> Callable[[Any, Any, Any], Any]:
     return call
 
 
-def plain(op: Op) -> Callable[..., Any]:
+def without_parameters(op: Op) -> Callable[..., Any]:
     """The call of an operation without parameters."""
     makers: dict[int, Callable[[Op], Callable[..., Any]]] = {1: unary, 2: binary, 3: ternary}
     return makers[len(op.inputs)](op)
@@ -151,10 +152,11 @@ def plain(op: Op) -> Callable[..., Any]:
 
 def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     """The forward of `op` on Tensors, arrays or numbers, recorded; `params` are already in their final form."""
-    arrays = [
-        t.array if isinstance(t, Tensor) else None if t is None and may else operand(t, op)
-        for t, may in zip(inputs, op.optional, strict=True)
-    ]
+    if op.may_lack:
+        arrays = [None if t is None and may else t.array if isinstance(t, Tensor) else operand(t, op)
+                  for t, may in zip(inputs, op.optional, strict=True)]  # fmt: skip
+    else:
+        arrays = [t.array if isinstance(t, Tensor) else operand(t, op) for t in inputs]
     nodes = [t.node if isinstance(t, Tensor) else None for t in inputs]
     if len(arrays) > 1:
         arrays = list(promote(arrays))
@@ -186,6 +188,8 @@ def record(op: Op, y: Any, arrays: Sequence[Any], nodes: Sequence[Any], params: 
         return unrecorded(op, y, nodes)
     values = (*arrays, y, *params)
     pick = op.pick
+    if len(nodes) == 1:
+        return leading(op, node, 0, pick[0](values), None, y)
     edges = tuple([(node, i, pick[i](values)) for i, node in enumerate(nodes) if node is not None])
     return recorded(op, edges, y)
 
@@ -314,7 +318,7 @@ def reducing(op: Op) -> Callable[..., Any]:
             y = as_array(y)
         kept = tuple([1 if i in axes else n for i, n in enumerate(array.shape)])
         values = (array, y, axes, keepdims, kept, *params)
-        return recorded(of, ((node, 0, op.pick[0](values)),), y)
+        return leading(of, node, 0, op.pick[0](values), None, y)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:

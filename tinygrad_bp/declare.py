@@ -115,6 +115,9 @@ class Op:
         self.inputs: tuple[str, ...] = (given,) if self.many else tuple(given)
         self.outputs: tuple[str, ...] = tuple(take("outputs", ()))  # where there are several: their names
         names = parameters(forward) if hasattr(forward, "__code__") else self.inputs
+        if hasattr(forward, "__code__") and rules and not self.many and names[: len(self.inputs)] != self.inputs:
+            told = f"it has {len(rules)} rules, for {self.inputs}, and computes of {names}"
+            raise TypeError(f"declaration of {self.doc!r}: {told}")
         self.params = names[len(self.inputs) :]
         self.defaults = dict(zip(reversed(names), reversed(getattr(forward, "__defaults__", None) or ()), strict=False))
         order = (*self.inputs, *self.params)  # how many arguments are given → the defaults of the others
@@ -123,6 +126,7 @@ class Op:
             for n in range(len(order) + 1) if self.defaults.keys() >= set(order[n:])
         }  # fmt: skip
         self.optional = [name in self.defaults for name in self.inputs]  # which inputs may be None
+        self.may_lack = any(self.optional)
         self.axis: Any = take("axis", None)  # how its parameter `axis` is read: one of `axes.py`
         self.written = tuple(take("written", rules))  # the sentences themselves, for docs and lint
         self.pure = tuple(rules)
@@ -208,7 +212,7 @@ def bind(
         stem = name.removesuffix("_shape")
         is_shape = stem != name and stem in (*inputs, *outputs)
         if not is_shape and name not in order:
-            raise TypeError(f"a rule reads {name!r}, but this operation has only {order}")
+            raise TypeError(f"a rule reads {name!r}, but this operation has only {[n for n in order if n != 'like']}")
         place = order.index(stem if is_shape else name)
         output = place - len(inputs)
         places.append(place)
@@ -298,7 +302,7 @@ def callable_of(op: Op) -> Any:
     simple = not (op.params or op.front or op.outputs) and len(op.inputs) <= max(INPUTS)
     if any(op.optional):  # a rule must then find what it reads where it stands in the first two inputs
         simple = simple and op.optional == [False, False, True] and all(role in (0, 1) for role in chain(*op.roles[:2]))
-    return declare(op, calling.plain(op) if simple else calling.general(op))
+    return declare(op, calling.without_parameters(op) if simple else calling.general(op))
 
 
 def elementwise(forward: Rule, doc: str, *rules: Rule, **options: Any) -> Any:

@@ -14,7 +14,7 @@ from .alarms import silence
 from .duck import TRACES, Array, Duck, opaque
 from .memory import coincide
 
-SMALL = 32
+FEW = 32
 MANY, PARTS = 256, 8  # so many entries may be added up one by one; more of them are first laid over one another
 HALF, SINGLE, DOUBLE = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)
 add_up: Any = np.add.reduce  # half the cost of np.sum on small arrays
@@ -121,7 +121,7 @@ def in_single(function: Any, last: bool = False) -> Any:
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e to the -x); the overflow of e to the -x far below 0 is the right answer 0, and no warning."""
     y = np.negative(x) if x.dtype.kind == "f" else np.multiply(x, -1.0)
-    if y.size <= SMALL:  # slower by the entry, but entering errstate costs more than a small net's whole layer
+    if y.size <= FEW:  # slower by the entry, but entering errstate costs more than a small net's whole layer
         zero = 0 if TRACES else ZERO.get(y.dtype, 0)
         return np.exp(np.negative(np.logaddexp(zero, y)))
     with np.errstate(over="ignore"):

@@ -7,6 +7,7 @@ uses a few dozen of them; operators are bound at once, because Python looks for 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from functools import partial
 from itertools import chain
@@ -78,7 +79,7 @@ def writing(op: Op, name: str) -> Any:
     """The form that writes its result over its input."""
     function = method_of(op)
     method = in_place(function, name)
-    method.__signature__ = getattr(function, "__signature__", None)  # type: ignore[attr-defined]
+    method.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     method.__doc__ = f"The in-place form of `{name[:-1]}`."
     return method
 

@@ -52,11 +52,11 @@ def has_grad(values: Any) -> bool:
     )
 
 
-def plain(value: Any) -> Any:
+def arrays_in(value: Any) -> Any:
     """The arrays in place of the Tensors."""
     if isinstance(value, Tensor):
         return value.array
-    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+    return type(value)(map(arrays_in, value)) if type(value) in (list, tuple) else value
 
 
 def silent(name: str, value: Any, default: Any) -> bool:
@@ -84,7 +84,7 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
             f"np.{ufunc.__name__} ({method}{f' with {sorted(told)}' if told else ''}) has no derivative "
             "here: use an operation of the package, or `t.detach()` if no gradient is wanted"
         )
-    result = getattr(ufunc, method)(*map(plain, inputs), **kwargs)
+    result = getattr(ufunc, method)(*map(arrays_in, inputs), **kwargs)
     return tuple(map(wrap, result)) if isinstance(result, tuple) else wrap(result)
 
 
@@ -108,7 +108,7 @@ def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any)
             f"np.{function.__name__}{refused} has no derivative here: use "
             "an operation of the package, or `t.detach()` if no gradient is wanted"
         )
-    return function(*map(plain, args), **{k: plain(v) for k, v in kwargs.items()})
+    return function(*map(arrays_in, args), **{k: arrays_in(v) for k, v in kwargs.items()})
 
 
 @cache

@@ -25,7 +25,7 @@ from .overlaps import no_overlaps
 from .private import Private
 from .program import ARGUMENT, MEMORY, Program, Value
 from .restore import Snapshot, alone
-from .results import THERE, Entry, Output, Part, Unreadable
+from .results import THERE, Output, Part, RegionEntry, Unreadable
 from .returned import differentiate, output
 from .symbolic import SymbolicNumber
 from .trace import Trace
@@ -69,7 +69,7 @@ class Run:
         self.inputs: dict[int, Any] = {}  # the stand-ins of the tensors given as arguments, by their number
         self.out: Any = None
         self.parts: list[Part] = []  # the backward pass of what is returned with a graph, each before those above it
-        self.entries: list[Entry] = []  # of all parts, by their numbers
+        self.entries: list[RegionEntry] = []  # of all parts, by their numbers
         self.hooks: list[tuple[int, Part]] = []  # those that the step registered on entries
         self.split = self.returned = self.given_in = 0  # calls, outputs, arguments of the step; then come its parts
         self.nodes: list[tuple[Tensor, Any, Any, str]] = []

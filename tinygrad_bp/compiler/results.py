@@ -63,7 +63,7 @@ class Inner(NamedTuple):
     number: int
 
 
-class Entry(NamedTuple):
+class RegionEntry(NamedTuple):
     """What an entry is: in which places it is returned (none, if it is no result), and whether it keeps its gradient.
     """
 

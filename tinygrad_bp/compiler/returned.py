@@ -20,7 +20,7 @@ from .capture import RETURNABLE
 from .effects import hung_on
 from .program import ARGUMENT, Value
 from .regions import Region, regions
-from .results import Entry, Inner, Made, Output, Part, View
+from .results import Inner, Made, Output, Part, RegionEntry, View
 from .symbolic import SymbolicNumber
 from .tracer import Storage, Tracer
 
@@ -110,7 +110,7 @@ def differentiate(run: Run) -> None:
     for region in found:
         for node in region.entries:
             ends[node] = Inner(len(run.entries))
-            run.entries.append(Entry(places.get(node, []), node.shape, node.dtype, KEEP in (node.hooks or ())))
+            run.entries.append(RegionEntry(places.get(node, []), node.shape, node.dtype, KEEP in (node.hooks or ())))
     run.hooks = [
         (ends[node].number, hooked(run, node))
         for region in found

@@ -65,11 +65,12 @@ def layer_of(function: Any, module: str, base: type[Module]) -> type[Module]:
     kept = [name for name in taken if name not in OLD_FLAGS]
     passed = [f"self.{name}" if name in kept or name == STATE else repr(defaults[name]) for name in keywords]
     call = f"return _function({', '.join([*inputs, *passed])})"
+    reads = {"_function": getattr(function, "direct", function)}
     body = {
         "__module__": module,
         "__doc__": turned(function),
         "_function": staticmethod(function),
-        "forward": define(module, "forward", ("self", *inputs), call, {"_function": function}),
+        "forward": define(module, "forward", ("self", *inputs), call, reads),
         "extra_repr": showing(spec.shown, kept),
     }
     if taken:

@@ -48,6 +48,8 @@ def function_of(op: Op, module: str) -> Any:
     kinds = {name: type(value).__name__ for name, value in zip(names[1:], defaults, strict=True)}
     made.__annotations__ = {"input": "Tensor", **kinds, "return": "Tensor"}
     made.__doc__, made.layer = described(op), layer
+    if not layer.inplace:
+        made.direct = op.call  # what the layer calls: a Python frame less
     return made
 
 

@@ -76,4 +76,4 @@ class Adam(Method):
         exp_avg_sq *= beta2
         exp_avg_sq += (1 - beta2) * g * g
         v = exp_avg_sq if max_exp_avg_sq is None else np.maximum(max_exp_avg_sq, exp_avg_sq, out=max_exp_avg_sq)
-        p -= lr / (1 - beta1**t) * exp_avg / (np.sqrt(v / (1 - beta2**t)) + eps)
+        p -= lr / (1 - beta1**t) * exp_avg / (np.sqrt(v) / (1 - beta2**t) ** 0.5 + eps)

@@ -185,7 +185,7 @@ class Method(Declared):
         group = parts.group
         self.check(group)
         parts.active = tuple([name for name in self.names if name == COUNT or self._needs(name, group)])
-        parts.values = tuple([plain(group[name]) for name in self._wanted])
+        parts.values = tuple([as_numbers(group[name]) for name in self._wanted])
         inside = any(isinstance(value, Tensor | list) for value in now)  # which may change, and is the same thing still
         parts.settings = None if inside or TRACES else now
 
@@ -290,7 +290,7 @@ def asks(p: Any) -> bool:
     return p.node is not None or p._grad is not None
 
 
-def plain(value: Any) -> Any:
+def as_numbers(value: Any) -> Any:
     """A setting as a rule gets it: Python numbers, which are weak in dtype."""
     return tuple(map(number, value)) if isinstance(value, tuple | list) else number(value)
 

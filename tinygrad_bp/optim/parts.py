@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 concatenate = np.concatenate
-SMALL = 1 << 12  # entries up to which copying a gradient costs less than calls of its own
+COPIED = 1 << 12  # entries up to which copying a gradient costs less than calls of its own
 STEP = "optimizer.step"  # where a write came from, in messages
 COUNT = "step"  # the name of the count in a parameter's state, where a rule asks for t
 ARRAY = attrgetter("array")
@@ -177,6 +177,8 @@ class Part:
         for name, kept in self.kept.items():
             at, to = (start, stop) if name == COUNT else (ends[start], ends[stop])
             alone = stop - start == 1
+            if alone and name not in found.entries[0]:  # somebody took it away: it begins anew
+                continue
             whole = found.entries[0][name] if alone else wrap(kept.whole.array[at:to])
             found.kept[name] = Kept(whole, kept.arrays[start:stop])
         return found
@@ -237,7 +239,7 @@ class Part:
         ends, rows, i = [0, *accumulate(sizes)], [], 0
         while i < len(sizes):
             j = i + 1
-            while j < len(sizes) and max(sizes[i], sizes[j]) <= SMALL and ends[j + 1] - ends[i] <= BLOCK:
+            while j < len(sizes) and max(sizes[i], sizes[j]) <= COPIED and ends[j + 1] - ends[i] <= BLOCK:
                 j += 1
             if j - i > 1:
                 at = slice(ends[i], ends[j])
