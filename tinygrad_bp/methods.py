@@ -60,7 +60,7 @@ def function_of(op: Op) -> Any:
     if callable(op.public):
         return titled(op.public, op)
     function: Any
-    alone = len(grammar(op).parameters) == 1 and op.front is None and op.word != "composite"
+    alone = len(grammar(op).parameters) == 1 and op.front is None and op.word not in ("composite", "constant")
     function = op.call if alone else spelled(op)
     function.__signature__ = grammar(op).signature()
     return titled(function, op)
