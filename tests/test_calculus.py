@@ -212,7 +212,7 @@ def test_softplus_with_every_beta_and_threshold(x: float, beta: float, threshold
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [1, kernels.SMALL, kernels.SMALL + 1, 1000])
+@pytest.mark.parametrize("size", [1, kernels.FEW, kernels.FEW + 1, 1000])
 def test_sigmoid_is_the_same_function_for_small_and_for_large_arrays(size: int, dtype: type) -> None:
     x = np.linspace(-80, 80, size, dtype=dtype)
     right = [1 / (1 + math.exp(-v)) for v in x.tolist()]
