@@ -153,7 +153,7 @@ def understood(function: Any, op: Any, words: Any, given: dict[str, Any]) -> tup
     words = {**dict(zip(signature(function).parameters, op.inputs, strict=False)), **words}
     ours = {name: words.get(name, name) for name in given}
     unknown = [name for name in given if ours[name] not in grammar(op).inner]
-    return FUNCTIONS[op.key], {ours[name]: value for name, value in given.items()}, unknown
+    return FUNCTIONS[op.key] if op.public else op.call, {ours[name]: value for name, value in given.items()}, unknown
 
 
 def _like(name: str) -> Any:
