@@ -297,7 +297,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return reshape(matmul_nd(flat_a, flat_b), (*shape_a, *shape_b))
 
 
-@composite(method=property, public=False, cases=(Case((2, 3)), Case((2, 3, 4))))
+@composite(method=property, public=False, numpy=(np.matrix_transpose,), cases=(Case((2, 3)), Case((2, 3, 4))))
 def mT(x: Any) -> Any:
     """The last two dimensions swapped."""
     if x.ndim == 1:
