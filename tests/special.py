@@ -2,7 +2,7 @@
 
 Nothing is listed by name: an operation on entries meets every pair of special numbers, a reduction meets rows of
 them, and any other is tried on its declared cases, filled in several ways. The same functions ask PyTorch
-(`torch_record.py`) and ourselves (`test_special_points.py`, `test_special_limits.py`).
+(`torch_record.py`) and ourselves (`special_laws.py`, `test_special_points.py`).
 """
 
 from __future__ import annotations

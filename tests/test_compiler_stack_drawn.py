@@ -1,6 +1,6 @@
 """The pass `stack` keeps every bit of drawn chains of calls with links across, and of whole compiled trainings.
 
-Read `test_compiler_flat.py` next: the same for the update.
+Read `test_flat.py` next: updates of parameters that lie side by side.
 """
 
 from __future__ import annotations

@@ -268,3 +268,16 @@ def test_functions_of_one_argument_take_it_by_name() -> None:
     assert all(FUNCTIONS[name](input=x).shape == (1,) for name in ("exp", "tanh", "erf", "isnan", "neg"))
     assert tg.max(x, other=2 * x).item() == 1
     assert tg.addmm(tg.tensor(np.nan), tg.ones(1, 1), tg.ones(1, 1), beta=0).item() == 1
+
+
+def test_many_halves_are_added_up_in_float32() -> None:
+    xs = [tg.tensor([100.0]).half().requires_grad_() for _ in range(3)]
+    y = sum_of_squares(xs, scale=1 / 4096)  # 30,000 / 4096 on the way beyond what counts by ones
+    assert y.dtype == np.float16
+    assert y.item() == np.float16(30000 / 4096)
+    big = [tg.tensor([300.0]).half(), tg.tensor([1.0]).half()]
+    assert sum_of_squares(big, scale=0.5).item() == np.float16(45000.5)
+    assert sum_of_squares(xs, scale=1 / 4096).grad_fn.name() == "SumOfSquaresBackward"
+    (g,) = tg.autograd.grad(y.sum(), xs[:1])
+    assert g.dtype == np.float16
+    assert g.item() == np.float16(200 / 4096)

@@ -183,7 +183,8 @@ class Op:
         """
         twin = copy(self)
         twin.adds_up, twin.forward = False, in_single(self.forward, last=True)
-        twin.rules, twin.pure = tuple(map(in_single, self.rules)), tuple(map(in_single, self.pure))
+        kind = type(self.rules)  # one rule may stand for all inputs
+        twin.rules, twin.pure = kind(map(in_single, self.rules)), kind(map(in_single, self.pure))
         return twin
 
 

@@ -14,6 +14,7 @@ from .core import Tensor, recorded, wrap
 from .dtypes import native
 from .duck import Array, as_array
 from .errors import DtypeError, ShapeError
+from .kernels import HALF
 from .modes import MODE
 from .refusals import UNCLEAR, once_more, unclear
 
@@ -43,16 +44,17 @@ def gathering(op: Op) -> Callable[..., Any]:
             given, *params = front(given, *args, **kwargs) if front else fill(op, [given, *args], kwargs)
         except UNCLEAR as error:
             raise unclear(op, (given, *args), kwargs, error) from None
-        arrays, nodes = promote([x.array for x in given]), [x.node for x in given]
+        arrays, nodes = list(promote([x.array for x in given])), [x.node for x in given]
+        of = op.halves if op.adds_up and arrays[0].dtype is HALF else op
         try:
-            y = as_array(op.forward(arrays, *params))
+            y = as_array(of.forward(arrays, *params))
         except (ValueError, TypeError, LookupError) as error:
-            y = once_more(op, (arrays,), tuple(params), error)
+            y = once_more(of, (arrays,), tuple(params), error)
         if not MODE.grad or not op.rules or not any(node is not None for node in nodes):
             return unrecorded(op, y, nodes)
         pick, shapes = op.pick, tuple([a.shape for a in arrays])
         edges = [(n, i, pick(i, arrays, shapes, y, params)) for i, n in enumerate(nodes) if n is not None]
-        return recorded(op, tuple(edges), y)
+        return recorded(of, tuple(edges), y)
 
     return call
 

@@ -106,11 +106,18 @@ def in_memory(x: Any) -> tuple[int, ...]:
     return tuple(order[::-1])
 
 
+def widened(x: Any) -> Any:
+    """Halves, or a list of them, as float32."""
+    if isinstance(x, list):
+        return list(map(widened, x))
+    return x.astype(SINGLE) if getattr(x, "dtype", None) is HALF else x
+
+
 def in_single(function: Any, last: bool = False) -> Any:
     """A forward or a rule that reads halves as float32; a forward rounds its result at the end, the engine a rule's."""
 
     def wide(*values: Any) -> Any:
-        y = function(*[x.astype(SINGLE) if getattr(x, "dtype", None) is HALF else x for x in values])
+        y = function(*map(widened, values))
         if last and type(y) is tuple:
             return tuple([part.astype(HALF) if part.dtype is SINGLE else part for part in y])
         return y.astype(HALF) if last else y

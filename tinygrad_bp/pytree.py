@@ -2,7 +2,7 @@
 
 A container has parts, and everything else is a leaf: `leaves` lists them, `paths` names them, `map` changes them and
 `unflatten` puts others in their places. `opens` says which containers are looked into; a container for which it is
-false is a leaf. A container that contains itself has no end, and is refused. Read `mode.py` next.
+false is a leaf. A container that contains itself has no end, and is refused. Read `modes.py` next.
 """
 
 from __future__ import annotations
